@@ -1,0 +1,78 @@
+//! Unix-domain sockets, unix(7): a stream, datagrams, and a stream of messages.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::PassCred;
+
+use super::{Form, Framing, Role, Session, SocketSpec, Traits, Transport};
+use crate::address::Address;
+use crate::options::Options;
+
+/// The three kinds are one family: they differ in data alone.
+#[derive(Debug)]
+pub(super) struct Unix {
+    scheme: &'static str,
+    summary: &'static str,
+    kind: i32,
+    framing: Framing,
+    session: Session,
+}
+
+pub(super) static STREAM: Unix = Unix {
+    scheme: "unix",
+    summary: "Unix-domain stream socket",
+    kind: libc::SOCK_STREAM,
+    framing: Framing::Stream,
+    session: Session::Connected,
+};
+
+pub(super) static DATAGRAM: Unix = Unix {
+    scheme: "unix-dgram",
+    summary: "Unix-domain datagram socket",
+    kind: libc::SOCK_DGRAM,
+    framing: Framing::Message,
+    session: Session::Connectionless,
+};
+
+pub(super) static SEQPACKET: Unix = Unix {
+    scheme: "unix-seqpacket",
+    summary: "Unix-domain socket with a connection that keeps message boundaries",
+    kind: libc::SOCK_SEQPACKET,
+    framing: Framing::Message,
+    session: Session::Connected,
+};
+
+impl Transport for Unix {
+    fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    fn summary(&self) -> &'static str {
+        self.summary
+    }
+
+    fn traits(&self) -> Traits {
+        Traits {
+            form: Form::Path,
+            framing: self.framing,
+            session: self.session,
+            lossless: true,
+            message_max: None,
+        }
+    }
+
+    fn spec(&self, _: &Address) -> SocketSpec {
+        SocketSpec { family: libc::AF_UNIX, kind: self.kind, protocol: 0 }
+    }
+
+    fn configure(&self, socket: BorrowedFd<'_>, _: Role, _: &Address, _: &Options) -> io::Result<()> {
+        if self.kind == libc::SOCK_SEQPACKET {
+            // The sender's credentials tell an empty message from the end of the stream (sockkit_sys::
+            // receive_message). An accepted connection inherits the option from its listener.
+            setsockopt(&socket, PassCred, &true)?;
+        }
+        Ok(())
+    }
+}

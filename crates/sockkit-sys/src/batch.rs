@@ -1,0 +1,365 @@
+//! Datagrams in batches: recvmmsg(2) and sendmmsg(2) over arrays that are allocated once.
+//!
+//! A batch owns a fixed number of slots. [`Batch::receive`] fills slots from the front; the caller looks at each
+//! [`Datagram`], may overwrite it in place with an answer, and queues it with [`Batch::answer`]; [`Batch::send`] sends
+//! what was queued. An echo copies nothing: the answer is the slot's own buffer and the slot's own source address.
+//!
+//! The kernel shrinks `msg_namelen`, `msg_controllen` and `msg_flags` in the headers it fills, so every header that was
+//! used is written anew before the next call. That is the whole reason why this is not nix's `MultiHeaders`.
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+use crate::address::{SockAddr, canonical};
+use crate::call::retry;
+
+/// Room for one `IP_PKTINFO` or `IPV6_PKTINFO`, with its header, aligned as cmsg(3) asks.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
+/// A fixed number of datagrams on their way in, and of answers on their way out.
+pub struct Batch {
+    capacity: usize,
+    slots: usize,
+    payload: Vec<u8>,
+    names: Box<[SockAddr]>,
+    parts: Box<[libc::iovec]>,
+    headers: Box<[libc::mmsghdr]>,
+    controls: Box<[Control]>,
+    /// Which slots are queued as answers, and how long each is.
+    queued: Vec<(usize, usize)>,
+    /// How many slots, from the front, were used since their headers were last written for receiving.
+    used: usize,
+}
+
+/// A datagram that arrived, in the slot that holds it.
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    /// The slot's whole buffer: the datagram is at its front, and an answer may be written over it.
+    pub buffer: &'a mut [u8],
+    /// Bytes of the buffer that arrived.
+    pub length: usize,
+    /// Whether the datagram was longer than the buffer, so that its end is lost.
+    pub truncated: bool,
+    /// Who sent it.
+    pub source: &'a SockAddr,
+    /// To which address it was sent, where the socket reports that (`IP_PKTINFO`, `IPV6_RECVPKTINFO`).
+    pub destination: Option<IpAddr>,
+    /// The local address that received it: differs from `destination` for broadcast and multicast.
+    pub local: Option<IpAddr>,
+}
+
+/// Why an answer did not leave.
+#[derive(Debug)]
+pub struct SendFailure {
+    /// The slot whose answer it was.
+    pub slot: usize,
+    /// What sendmmsg(2) said of it.
+    pub error: io::Error,
+}
+
+impl Batch {
+    /// A batch of `slots` datagrams of at most `capacity` bytes each.
+    ///
+    /// Takes `slots * capacity` bytes of address space; pages that no datagram has touched cost no memory.
+    ///
+    /// # Panics
+    /// If either is 0.
+    pub fn new(slots: usize, capacity: usize) -> Self {
+        assert!(slots > 0 && capacity > 0, "a batch needs slots and room in them");
+        // SAFETY: iovec and mmsghdr are plain old data for which all zero bytes are a value.
+        let (part, header) = unsafe { (mem::zeroed(), mem::zeroed()) };
+        Self {
+            capacity,
+            slots,
+            payload: vec![0; slots * capacity],
+            names: vec![SockAddr::empty(); slots].into(),
+            parts: vec![part; slots].into(),
+            headers: vec![header; slots].into(),
+            controls: vec![Control([0; 64]); slots].into(),
+            queued: Vec::with_capacity(slots),
+            used: slots,
+        }
+    }
+
+    /// How many datagrams fit.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Receives what waits, without waiting for more, and forgets what was received or queued before. Answers how
+    /// many datagrams came: fewer than [`Batch::slots`] means that the queue was empty for a moment.
+    ///
+    /// # Errors
+    /// As recvmmsg(2): `EAGAIN` when nothing waits; an error pending on the socket (`ECONNREFUSED` from an earlier
+    /// send, for example), which reading it clears.
+    pub fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
+        self.queued.clear();
+        let payload = self.payload.as_mut_ptr();
+        for slot in 0..self.used {
+            let name = &mut self.names[slot];
+            name.length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            self.parts[slot] = libc::iovec {
+                // SAFETY: slot < slots and the payload is slots * capacity bytes long, so the offset is inside it.
+                iov_base: unsafe { payload.add(slot * self.capacity) }.cast(),
+                iov_len: self.capacity,
+            };
+            let header = &mut self.headers[slot].msg_hdr;
+            header.msg_name = (&raw mut name.storage).cast();
+            header.msg_namelen = name.length;
+            header.msg_iov = &raw mut self.parts[slot];
+            header.msg_iovlen = 1;
+            header.msg_control = (&raw mut self.controls[slot]).cast();
+            header.msg_controllen = size_of::<Control>();
+            header.msg_flags = 0;
+        }
+        self.used = 0;
+        // "The timeout argument … if NULL, the call blocks indefinitely" unless MSG_DONTWAIT is given, which it is.
+        // SAFETY: every header points into the boxes and the vector that `self` owns and does not move; each length is
+        // that of the object pointed at.
+        let count = retry(|| unsafe {
+            libc::recvmmsg(
+                fd.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                self.slots as libc::c_uint,
+                libc::MSG_DONTWAIT,
+                ptr::null_mut(),
+            )
+        })? as usize;
+        for slot in 0..count {
+            self.names[slot].length = self.headers[slot].msg_hdr.msg_namelen;
+        }
+        self.used = count;
+        Ok(count)
+    }
+
+    /// The datagram in a slot that [`Batch::receive`] filled.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    pub fn datagram(&mut self, slot: usize) -> Datagram<'_> {
+        let header = &self.headers[slot];
+        let (destination, local) = packet_info(&header.msg_hdr).unzip();
+        Datagram {
+            length: (header.msg_len as usize).min(self.capacity),
+            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            source: &self.names[slot],
+            destination: destination.map(canonical),
+            local: local.map(canonical),
+            buffer: &mut self.payload[slot * self.capacity..][..self.capacity],
+        }
+    }
+
+    /// Queues the first `length` bytes of a slot's buffer as the answer to its source. The answer leaves from the
+    /// address that received the datagram, where the socket reports that.
+    ///
+    /// # Panics
+    /// If the answer is longer than the slot, or if there are more answers than slots.
+    pub fn answer(&mut self, slot: usize, length: usize) {
+        assert!(length <= self.capacity && self.queued.len() < self.slots);
+        self.queued.push((slot, length));
+    }
+
+    /// How many answers are queued.
+    pub fn queued(&self) -> usize {
+        self.queued.len()
+    }
+
+    /// Sends the queued answers, in order and without waiting. An answer that the kernel refuses is reported and
+    /// passed over; the others still leave. Answers how many left, and how many bytes.
+    pub fn send(&mut self, fd: BorrowedFd<'_>, mut failed: impl FnMut(SendFailure)) -> (usize, usize) {
+        // The received headers of answered slots are rewritten in place, packed to the front. `index <= slot` for
+        // every answer that is queued in slot order, and each slot's control data stays in its own box, so nothing
+        // that is still needed is overwritten.
+        self.queued.sort_unstable();
+        for (index, &(slot, length)) in self.queued.iter().enumerate() {
+            let controllen = reply_control(&mut self.headers[slot].msg_hdr);
+            // SAFETY: slot < slots and the payload is slots * capacity bytes long, so the offset is inside it.
+            let base = unsafe { self.payload.as_mut_ptr().add(slot * self.capacity) };
+            self.parts[slot] = libc::iovec { iov_base: base.cast(), iov_len: length };
+            let header = &mut self.headers[index].msg_hdr;
+            header.msg_name = (&raw mut self.names[slot].storage).cast();
+            header.msg_namelen = self.names[slot].length;
+            header.msg_iov = &raw mut self.parts[slot];
+            header.msg_iovlen = 1;
+            header.msg_control =
+                if controllen == 0 { ptr::null_mut() } else { (&raw mut self.controls[slot]).cast() };
+            header.msg_controllen = controllen;
+            header.msg_flags = 0;
+        }
+        let (mut next, mut sent, mut bytes) = (0, 0, 0);
+        while next < self.queued.len() {
+            let rest = &mut self.headers[next..self.queued.len()];
+            // SAFETY: every header in `rest` points into the boxes and the vector that `self` owns, with their
+            // lengths; the count is the length of `rest`.
+            let result = retry(|| unsafe {
+                libc::sendmmsg(
+                    fd.as_raw_fd(),
+                    rest.as_mut_ptr(),
+                    rest.len() as libc::c_uint,
+                    libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+                )
+            });
+            match result {
+                Ok(count) => {
+                    // At least one message: an error of the first is the only way to send none.
+                    let count = (count as usize).max(1);
+                    bytes += self.queued[next..next + count].iter().map(|&(_, length)| length).sum::<usize>();
+                    sent += count;
+                    next += count;
+                }
+                Err(error) => {
+                    failed(SendFailure { slot: self.queued[next].0, error });
+                    next += 1;
+                }
+            }
+        }
+        self.queued.clear();
+        (sent, bytes)
+    }
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("slots", &self.slots).field("capacity", &self.capacity).finish()
+    }
+}
+
+/// Destination and receiving address of a datagram, from its `IP_PKTINFO` or `IPV6_PKTINFO` (ip(7), ipv6(7)).
+fn packet_info(header: &libc::msghdr) -> Option<(IpAddr, IpAddr)> {
+    if header.msg_controllen == 0 {
+        return None;
+    }
+    // SAFETY: the kernel has filled `msg_control` with `msg_controllen` bytes of well-formed control messages, and
+    // both still describe the slot's control box.
+    let control = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: CMSG_FIRSTHDR answers null or a header that lies wholly within the control data.
+    let first = unsafe { control.as_ref() }?;
+    match (first.cmsg_level, first.cmsg_type) {
+        (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+            // SAFETY: ip(7) says that an IP_PKTINFO message holds an in_pktinfo; it may be unaligned.
+            let info = unsafe { libc::CMSG_DATA(control).cast::<libc::in_pktinfo>().read_unaligned() };
+            let ip = |address: libc::in_addr| IpAddr::from(address.s_addr.to_ne_bytes());
+            Some((ip(info.ipi_addr), ip(info.ipi_spec_dst)))
+        }
+        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+            // SAFETY: ipv6(7) says that an IPV6_PKTINFO message holds an in6_pktinfo; it may be unaligned.
+            let info = unsafe { libc::CMSG_DATA(control).cast::<libc::in6_pktinfo>().read_unaligned() };
+            let ip = IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr));
+            Some((ip, ip))
+        }
+        _ => None,
+    }
+}
+
+/// Turns the packet information that came with a datagram into that of its answer: the same local address as the
+/// source, and no interface (but for link-local addresses), so that routing stays free to choose. Answers the control
+/// length, 0 for none.
+fn reply_control(header: &mut libc::msghdr) -> usize {
+    if packet_info(header).is_none() {
+        return 0;
+    }
+    // SAFETY: `packet_info` has just found a first control message in this header.
+    let control = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: as above, so the pointer is valid, and it points into a box that nobody else borrows.
+    let (level, length) = unsafe { ((*control).cmsg_level, (*control).cmsg_len) };
+    if level == libc::IPPROTO_IP {
+        // SAFETY: an IP_PKTINFO message holds an in_pktinfo (ip(7)); the access may be unaligned.
+        unsafe {
+            let data = libc::CMSG_DATA(control).cast::<libc::in_pktinfo>();
+            let mut info = data.read_unaligned();
+            info.ipi_ifindex = 0;
+            data.write_unaligned(info);
+        }
+    } else {
+        // SAFETY: an IPV6_PKTINFO message holds an in6_pktinfo (ipv6(7)); the access may be unaligned.
+        unsafe {
+            let data = libc::CMSG_DATA(control).cast::<libc::in6_pktinfo>();
+            let mut info = data.read_unaligned();
+            let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+            if !ip.is_unicast_link_local() {
+                info.ipi6_ifindex = 0;
+            }
+            if ip.is_multicast() {
+                info.ipi6_addr.s6_addr = [0; 16]; // nothing can be sent from a group: the kernel chooses
+            }
+            data.write_unaligned(info);
+        }
+    }
+    // "msg_controllen … the sum of the lengths of all control messages", padding included (cmsg(3)).
+    length.next_multiple_of(size_of::<usize>()).min(size_of::<Control>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    fn udp() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket
+    }
+
+    #[test]
+    fn datagrams_come_whole_in_order_and_go_back_to_their_sources() {
+        let server = udp();
+        let clients = [udp(), udp()];
+        for (client, text) in [(0, "one"), (1, "two"), (0, ""), (1, "four")] {
+            clients[client].send_to(text.as_bytes(), server.local_addr().unwrap()).unwrap();
+        }
+        let mut batch = Batch::new(8, 16);
+        // Loopback delivers within the send, so all four wait already. Twice, because headers are reused.
+        assert_eq!(batch.receive(server.as_fd()).unwrap(), 4);
+        assert_eq!(batch.receive(server.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        clients[0].send_to(b"again", server.local_addr().unwrap()).unwrap();
+        clients[1].send_to(b"", server.local_addr().unwrap()).unwrap();
+        assert_eq!(batch.receive(server.as_fd()).unwrap(), 2);
+        assert_eq!(batch.datagram(0).length, 5);
+        assert_eq!(batch.datagram(0).source.inet(), clients[0].local_addr().ok());
+        assert_eq!(batch.datagram(1).length, 0);
+        batch.answer(0, 5);
+        batch.answer(1, 0);
+        assert_eq!(batch.send(server.as_fd(), |f| panic!("{f:?}")), (2, 5));
+        let mut buffer = [0; 16];
+        assert_eq!(clients[0].recv(&mut buffer).unwrap(), 5);
+        assert_eq!(&buffer[..5], b"again");
+        assert_eq!(clients[1].recv(&mut buffer).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_datagram_longer_than_its_slot_says_so() {
+        let (server, client) = (udp(), udp());
+        client.send_to(&[7; 17], server.local_addr().unwrap()).unwrap();
+        let mut batch = Batch::new(2, 16);
+        assert_eq!(batch.receive(server.as_fd()).unwrap(), 1);
+        assert!(batch.datagram(0).truncated);
+    }
+
+    #[test]
+    fn a_refused_answer_is_reported_and_the_others_leave() {
+        let (server, client) = (udp(), udp());
+        for text in ["a", "b"] {
+            client.send_to(text.as_bytes(), server.local_addr().unwrap()).unwrap();
+        }
+        let mut batch = Batch::new(4, 16);
+        assert_eq!(batch.receive(server.as_fd()).unwrap(), 2);
+        // Nobody can be sent to at port 0: EINVAL for that one alone.
+        batch.names[0] = SockAddr::from_inet("127.0.0.1:0".parse().unwrap());
+        batch.answer(0, 1);
+        batch.answer(1, 1);
+        let mut failures = Vec::new();
+        assert_eq!(batch.send(server.as_fd(), |failure| failures.push(failure)), (1, 1));
+        assert_eq!(failures.len(), 1);
+        assert_eq!((failures[0].slot, failures[0].error.raw_os_error()), (0, Some(libc::EINVAL)));
+        let mut buffer = [0; 4];
+        assert_eq!(client.recv(&mut buffer).unwrap(), 1);
+        assert_eq!(&buffer[..1], b"b");
+    }
+}

@@ -1,0 +1,22 @@
+//! The system calls that sockkit needs and nix does not offer, behind an interface that is safe to call.
+//!
+//! This is the only crate of the workspace that contains `unsafe`. Each block says which fact makes it sound, and
+//! nothing here knows what a transport, a service or an engine is.
+//!
+//! Why not nix for all of it: its `accept4` and `socket` return or take raw descriptors and a closed list of
+//! protocols, its address type for the kernel has no conversion from a Unix address, and its `recvmmsg` loses control
+//! messages when headers are reused. Everything that nix does well (epoll, signalfd, socket options, flock, limits)
+//! is used from there.
+
+mod address;
+mod batch;
+mod call;
+mod message;
+mod socket;
+
+pub use address::{SockAddr, UnixName};
+pub use batch::{Batch, Datagram, SendFailure};
+pub use message::{Received, receive_message};
+pub use socket::{
+    accept, bind, connect, local_address, peer_address, receive_queue_drops, recv, send, send_to, socket,
+};

@@ -1,0 +1,148 @@
+//! Sockets as owned descriptors: made, bound, connected, accepted.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::address::SockAddr;
+use crate::call::retry;
+
+/// socket(2): a descriptor that does not block and is closed on exec.
+///
+/// Takes the protocol as a number because nix has no name for multipath TCP (`IPPROTO_MPTCP`, 262).
+///
+/// # Errors
+/// As socket(2): `EAFNOSUPPORT` or `EPROTONOSUPPORT` where this kernel lacks the family or protocol, `EMFILE`,
+/// `ENFILE`, `ENOBUFS`, `ENOMEM`, `EACCES`.
+pub fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: socket(2) takes integers only.
+    let fd = retry(|| unsafe { libc::socket(family, kind | flags, protocol) })?;
+    // SAFETY: the kernel has just handed out this descriptor, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// bind(2).
+///
+/// # Errors
+/// As bind(2): `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, and for Unix paths those of path resolution.
+pub fn bind(fd: BorrowedFd<'_>, address: &SockAddr) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe the initialised address that `address` borrows for the call.
+    retry(|| unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr(), address.length) })?;
+    Ok(())
+}
+
+/// connect(2). On a descriptor that does not block, `EINPROGRESS` means "wait until it is writable, then ask
+/// `SO_ERROR`".
+///
+/// # Errors
+/// As connect(2). A Unix stream listener whose backlog is full answers `EAGAIN` here, not `EINPROGRESS`.
+pub fn connect(fd: BorrowedFd<'_>, address: &SockAddr) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe the initialised address that `address` borrows for the call.
+    retry(|| unsafe { libc::connect(fd.as_raw_fd(), address.as_ptr(), address.length) })?;
+    Ok(())
+}
+
+/// accept4(2): the new connection, which does not block and is closed on exec, and its peer's address.
+///
+/// # Errors
+/// As accept4(2): `EAGAIN` when nobody waits, errors of the one connection (`ECONNABORTED`, `EPROTO`, `EPERM`) and
+/// errors of this machine (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`).
+pub fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
+    let mut peer = SockAddr::empty();
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // "addrlen is a value-result argument: the caller must initialize it to contain the size of the structure pointed
+    // to by addr": `empty` did, and EINTR leaves it as it was.
+    // SAFETY: storage and length belong to `peer`, which outlives the call.
+    let new = retry(|| unsafe {
+        libc::accept4(fd.as_raw_fd(), (&raw mut peer.storage).cast(), &raw mut peer.length, flags)
+    })?;
+    // SAFETY: the kernel has just handed out this descriptor, so nobody else owns it.
+    Ok((unsafe { OwnedFd::from_raw_fd(new) }, peer))
+}
+
+/// getsockname(2): the address to which a socket is bound.
+///
+/// # Errors
+/// `ENOBUFS`, in practice never.
+pub fn local_address(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
+    let mut address = SockAddr::empty();
+    // SAFETY: storage and length belong to `address`, which outlives the call.
+    retry(|| unsafe {
+        libc::getsockname(fd.as_raw_fd(), (&raw mut address.storage).cast(), &raw mut address.length)
+    })?;
+    Ok(address)
+}
+
+/// getpeername(2): the address to which a socket is connected.
+///
+/// # Errors
+/// `ENOTCONN`.
+pub fn peer_address(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
+    let mut address = SockAddr::empty();
+    // SAFETY: storage and length belong to `address`, which outlives the call.
+    retry(|| unsafe {
+        libc::getpeername(fd.as_raw_fd(), (&raw mut address.storage).cast(), &raw mut address.length)
+    })?;
+    Ok(address)
+}
+
+/// How many datagrams the kernel has thrown away because the socket's receive queue was full (`SO_MEMINFO`,
+/// `SK_MEMINFO_DROPS` of socket(7) and sock_diag(7)): exact at the time of the call, unlike the control message of
+/// `SO_RXQ_OVFL`, which tells of a loss only with the next datagram that arrives. Wraps at 2^32.
+///
+/// # Errors
+/// As getsockopt(2): `ENOPROTOOPT` before Linux 4.12.
+pub fn receive_queue_drops(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    const VARIABLES: usize = 9; // SK_MEMINFO_VARS of linux/sock_diag.h
+    const DROPS: usize = 8; // SK_MEMINFO_DROPS
+    let mut values = [0u32; VARIABLES];
+    let mut length = size_of_val(&values) as libc::socklen_t;
+    // SAFETY: the buffer and its length in bytes belong to `values`, which outlives the call.
+    retry(|| unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            values.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(values[DROPS])
+}
+
+/// send(2) without waiting, and without a SIGPIPE when the peer is gone. Answers how many bytes left: some of a stream,
+/// all of a message.
+///
+/// # Errors
+/// As send(2): `EAGAIN` when the queue is full, `EPIPE`, `ECONNRESET`, `EMSGSIZE`.
+pub fn send(fd: BorrowedFd<'_>, data: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and the length are those of `data`, which is only read.
+    let sent = retry(|| unsafe { libc::send(fd.as_raw_fd(), data.as_ptr().cast(), data.len(), flags) })?;
+    Ok(sent as usize)
+}
+
+/// sendto(2) of one message without waiting.
+///
+/// # Errors
+/// As sendto(2): `EAGAIN` when our queue, or for Unix datagrams the peer's, is full; `EMSGSIZE`, `ENETUNREACH`.
+pub fn send_to(fd: BorrowedFd<'_>, message: &[u8], to: &SockAddr) -> io::Result<()> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: both pointers come with their own lengths, and what they point at is only read.
+    retry(|| unsafe {
+        libc::sendto(fd.as_raw_fd(), message.as_ptr().cast(), message.len(), flags, to.as_ptr(), to.length)
+    })?;
+    Ok(())
+}
+
+/// recv(2) without waiting. 0 bytes into a buffer that has room are the end of a stream.
+///
+/// # Errors
+/// As recv(2): `EAGAIN` when nothing waits, `ECONNRESET`.
+pub fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and the length are those of `buffer`, which nobody else borrows.
+    let received = retry(|| unsafe {
+        libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT)
+    })?;
+    Ok(received as usize)
+}
