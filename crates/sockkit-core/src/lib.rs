@@ -19,8 +19,18 @@
 //! # let listener = listen(&target, &Options::default())?;
 //! # let client: Target = listener.url().parse()?;
 //! # std::thread::scope(|scope| {
-//! #     scope.spawn(|| sockkit_core::connect(&client, &Options::default(), Deadline::after_secs(5)).unwrap());
-//! #     greet_one(&listener)
+//! #     let client = scope.spawn(|| {
+//! #         let deadline = Deadline::after_secs(5);
+//! #         let server = sockkit_core::connect(&client, &Options::default(), deadline)?;
+//! #         let (mut said, mut buffer) = (Vec::new(), [0; 64]);
+//! #         while let sockkit_core::Received::Data(length) = server.recv(&mut buffer, deadline)? {
+//! #             said.extend_from_slice(&buffer[..length]);
+//! #         }
+//! #         Ok::<_, Error>(said)
+//! #     });
+//! #     greet_one(&listener)?;
+//! #     assert_eq!(client.join().unwrap()?, b"Thank you for connecting");
+//! #     Ok::<(), Error>(())
 //! # })?;
 //! # Ok::<(), Error>(())
 //! ```

@@ -1,2 +1,14 @@
-//! stub
-fn main() {}
+//! The sockkit binary: reads what was typed, runs it, and turns the outcome into an exit code.
+
+mod cli;
+mod command;
+mod exit;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    exit::code(command::run(cli::Cli::parse()))
+}

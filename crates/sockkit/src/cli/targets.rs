@@ -1,0 +1,132 @@
+//! Addresses on the command line: as URLs, or behind a flag that every transport has.
+//!
+//! The flags are made by walking [`TRANSPORTS`], so that a new transport has one without a word here.
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use sockkit_core::transport::Form;
+use sockkit_core::{TRANSPORTS, Target};
+
+use super::ServiceName;
+
+const POSITIONAL: &str = "address";
+
+/// Any number of addresses, each with a service of its own or not: `sockkit serve echo@tcp://:7 --udp`. In the order
+/// in which they were typed.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceTargets(pub(crate) Vec<(Option<ServiceName>, Target)>);
+
+/// Exactly one address: `sockkit connect --unix /tmp/s`.
+#[derive(Clone, Debug)]
+pub(crate) struct OneTarget(pub(crate) Target);
+
+impl Args for ServiceTargets {
+    fn augment_args(command: Command) -> Command {
+        let positional = Arg::new(POSITIONAL)
+            .value_name("[SERVICE@]ADDRESS")
+            .help("Where to listen: tcp://HOST:PORT, unix:PATH and so on, with its own service or without")
+            .action(ArgAction::Append)
+            .num_args(0..)
+            .value_parser(|text: &str| service_and_target(text));
+        add_flags(command.arg(positional), "Listen")
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ServiceTargets {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut found: Vec<(usize, (Option<ServiceName>, Target))> = Vec::new();
+        if let Some(values) = matches.get_many::<(Option<ServiceName>, Target)>(POSITIONAL) {
+            found.extend(matches.indices_of(POSITIONAL).into_iter().flatten().zip(values.cloned()));
+        }
+        for (index, (service, target)) in flags(matches) {
+            found.push((index, (service, target)));
+        }
+        found.sort_by_key(|(index, _)| *index);
+        Ok(Self(found.into_iter().map(|(_, target)| target).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for OneTarget {
+    fn augment_args(command: Command) -> Command {
+        let positional = Arg::new(POSITIONAL)
+            .value_name("ADDRESS")
+            .help("The peer: tcp://HOST:PORT, udp://HOST:PORT, unix:PATH and so on")
+            .value_parser(|text: &str| text.parse::<Target>().map_err(|error| error.to_string()));
+        add_flags(command.arg(positional), "Connect")
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for OneTarget {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut found: Vec<Target> = matches.get_one::<Target>(POSITIONAL).cloned().into_iter().collect();
+        found.extend(flags(matches).map(|(_, (_, target))| target));
+        match (found.pop(), found.is_empty()) {
+            (Some(target), true) => Ok(Self(target)),
+            (Some(_), false) => Err(clap::Error::raw(
+                ErrorKind::ArgumentConflict,
+                "more than one address is given; connect talks to one peer\n",
+            )),
+            (None, _) => Err(clap::Error::raw(
+                ErrorKind::MissingRequiredArgument,
+                "no address is given; write for example tcp://localhost:12345, --udp or --unix /tmp/s\n",
+            )),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn add_flags(mut command: Command, verb: &str) -> Command {
+    for &transport in TRANSPORTS {
+        let arg = Arg::new(transport.scheme())
+            .long(transport.scheme())
+            .help(format!("{verb}: {}", transport.summary()))
+            .help_heading("Transports")
+            .action(ArgAction::Append)
+            .value_parser(move |text: &str| Target::new(transport, text).map_err(|error| error.to_string()));
+        command = command.arg(match transport.traits().form {
+            Form::HostPort => {
+                arg.value_name("HOST:PORT").num_args(0..=1).default_missing_value("127.0.0.1:12345")
+            }
+            Form::Path => arg.value_name("PATH"),
+        });
+    }
+    command
+}
+
+/// The targets behind the flags, each with its place on the command line.
+fn flags(matches: &ArgMatches) -> impl Iterator<Item = (usize, (Option<ServiceName>, Target))> {
+    TRANSPORTS.iter().flat_map(|transport| {
+        let values = matches.get_many::<Target>(transport.scheme()).into_iter().flatten().cloned();
+        let indices = matches.indices_of(transport.scheme()).into_iter().flatten();
+        indices.zip(values.map(|target| (None, target)))
+    })
+}
+
+/// `echo@tcp://:7`, or the address alone. A Unix path may contain `@`: what stands before the first one is a service
+/// only if it has no colon.
+fn service_and_target(text: &str) -> Result<(Option<ServiceName>, Target), String> {
+    let parse = |address: &str| address.parse::<Target>().map_err(|error| error.to_string());
+    match text.split_once('@') {
+        Some((service, address)) if !service.contains(':') => {
+            Ok((Some(ServiceName::parse(service)?), parse(address)?))
+        }
+        _ => Ok((None, parse(text)?)),
+    }
+}

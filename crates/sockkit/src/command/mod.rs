@@ -1,0 +1,21 @@
+//! What the commands do.
+
+mod completions;
+mod connect;
+mod info;
+mod serve;
+
+use anyhow::Result;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Outcome;
+
+pub(crate) fn run(cli: Cli) -> Result<Outcome> {
+    match cli.command {
+        Command::Serve(args) => serve::run(*args),
+        Command::Connect(args) => connect::run(*args),
+        Command::Info(args) => info::run(&args),
+        Command::Completions(args) => completions::shell(&args),
+        Command::Man => completions::man(),
+    }
+}

@@ -1,0 +1,104 @@
+//! Exit codes: one table, for scripts.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Error;
+use sockkit_core::ErrorKind;
+
+/// The table, as `--help` shows it.
+pub(crate) const TABLE: &str = "\
+Exit codes:
+  0  success
+  1  the answer is no: a mismatch, a regression, a loss above the limit
+  2  usage: what was typed makes no sense
+  3  cannot reach: refused, unreachable, no such path, name not found
+  4  timed out, or no reply
+  5  the peer broke off: reset, or closed early
+  6  local trouble: address in use, a path that is not a socket, permission, out of descriptors, disk full";
+
+/// How a command ended, when it ended without an error to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// 0.
+    Success,
+    /// 1: said already, on stderr or in the output.
+    No,
+}
+
+/// An answer that is not what was asked for, with the words for stderr: exit 1.
+#[derive(Debug)]
+pub(crate) struct Mismatch(pub(crate) String);
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+/// Prints the error, if there is one, as one line on stderr, and picks the code from the table.
+pub(crate) fn code(result: Result<Outcome, Error>) -> ExitCode {
+    let error = match result {
+        Ok(Outcome::Success) => return ExitCode::SUCCESS,
+        Ok(Outcome::No) => return ExitCode::from(1),
+        Err(error) => error,
+    };
+    if is_closed_stdout(&error) {
+        return ExitCode::SUCCESS;
+    }
+    // Nothing is left to tell it to when stderr is closed too.
+    let _ = writeln!(io::stderr(), "sockkit: {error:#}");
+    ExitCode::from(number(&error))
+}
+
+/// The code of an error: decided by the innermost error that has a class.
+pub(crate) fn number(error: &Error) -> u8 {
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<sockkit_core::Error>() {
+            return match error.kind() {
+                ErrorKind::Usage => 2,
+                ErrorKind::Unreachable => 3,
+                ErrorKind::TimedOut => 4,
+                ErrorKind::Broken => 5,
+                _ => 6,
+            };
+        }
+        if cause.is::<Mismatch>() {
+            return 1;
+        }
+    }
+    6
+}
+
+/// Whoever read our output has had enough (`| head -1`): a quiet end. Only our own writes put a plain `io::Error` into
+/// the chain; a peer that is gone is a `sockkit_core::Error`.
+fn is_closed_stdout(error: &Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_class_of_error_has_its_code() {
+        for (kind, code) in [
+            (ErrorKind::Usage, 2),
+            (ErrorKind::Unreachable, 3),
+            (ErrorKind::TimedOut, 4),
+            (ErrorKind::Broken, 5),
+            (ErrorKind::Local, 6),
+        ] {
+            let error =
+                Error::from(sockkit_core::Error::new(kind, "do", "it", "because")).context("on the way");
+            assert_eq!(number(&error), code);
+            assert!(TABLE.contains(&format!("\n  {code}  ")));
+        }
+        assert_eq!(number(&Error::from(Mismatch("no".into()))), 1);
+    }
+}
