@@ -1,1 +1,3 @@
-//! stub
+//! Servers: services, conversations and the engines that drive them.
+
+pub mod services;
