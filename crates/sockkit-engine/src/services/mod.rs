@@ -15,7 +15,8 @@ mod time;
 
 use std::time::SystemTime;
 
-use sockkit_core::{Address, Framing};
+use sockkit_core::Framing;
+use sockkit_sys::SockAddr;
 
 pub use builtin::{Builtin, BuiltinState};
 pub use greeting::Greeting;
@@ -34,6 +35,11 @@ pub trait Service: Send + Sync + 'static {
     /// What it wants to say next of its own accord.
     fn speech<'a>(&'a self, state: &'a Self::State) -> Speech<'a>;
 
+    /// Whether its speech never comes to [`Speech::Done`] by itself, and may be cut off when the server ends.
+    fn is_endless(&self) -> bool {
+        false
+    }
+
     /// So many bytes of the last [`Speech::Says`] have been sent: all of them where messages are kept.
     fn said(&self, state: &mut Self::State, bytes: usize);
 
@@ -50,8 +56,8 @@ pub trait Service: Send + Sync + 'static {
 /// The circumstances in which a service is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Occasion<'a> {
-    /// Who asks.
-    pub peer: &'a Address,
+    /// Who asks, as the kernel has it: most services never look, so nothing is converted for them.
+    pub peer: &'a SockAddr,
     /// The name of this host.
     pub host: &'a str,
     /// What time it is, if that is known.
