@@ -226,7 +226,7 @@ impl Listener {
         let fail = |error: &io::Error| Error::io("receive on", self.url(), error);
         let mut batch = sockkit_sys::Batch::new(1, buffer.len().max(1));
         loop {
-            match batch.receive(self.as_fd()) {
+            match batch.receive(self.as_fd(), 1) {
                 Ok(_) => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     deadline.wait(self.as_fd(), PollFlags::POLLIN).map_err(|error| fail(&error))?;

@@ -91,6 +91,11 @@ impl<S: Service> Conversation<S> {
         }
     }
 
+    /// Whether the service has something to say before it is spoken to, or ends at once.
+    pub(crate) fn speaks(&self, service: &S) -> bool {
+        service.speech(&self.state) != Speech::Silent
+    }
+
     /// How many bytes may be read from the peer now. 0 means that reading is paused or over.
     ///
     /// Of a stream never more is read than may be held, so `max_queue` is exact. A message cannot be read in part:
@@ -157,11 +162,6 @@ impl<S: Service> Conversation<S> {
     pub(crate) fn peer_ended(&mut self, now: Nanos) {
         self.peer_ended = true;
         self.last_activity = now;
-    }
-
-    /// Whether the end of the peer's side has been read.
-    pub(crate) fn has_peer_ended(&self) -> bool {
-        self.peer_ended
     }
 
     /// Nothing more waits to be read. While the server ends, that was all that the peer will have answered.

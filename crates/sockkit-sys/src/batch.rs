@@ -91,13 +91,13 @@ impl Batch {
         self.slots
     }
 
-    /// Receives what waits, without waiting for more, and forgets what was received or queued before. Answers how
-    /// many datagrams came: fewer than [`Batch::slots`] means that the queue was empty for a moment.
+    /// Receives what waits, at most `most` datagrams, without waiting for more, and forgets what was received or queued
+    /// before. Answers how many came: fewer than asked for means that the queue was empty for a moment.
     ///
     /// # Errors
     /// As recvmmsg(2): `EAGAIN` when nothing waits; an error pending on the socket (`ECONNREFUSED` from an earlier
     /// send, for example), which reading it clears.
-    pub fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
+    pub fn receive(&mut self, fd: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
         self.queued.clear();
         let payload = self.payload.as_mut_ptr();
         for slot in 0..self.used {
@@ -125,7 +125,7 @@ impl Batch {
             libc::recvmmsg(
                 fd.as_raw_fd(),
                 self.headers.as_mut_ptr(),
-                self.slots as libc::c_uint,
+                self.slots.min(most) as libc::c_uint,
                 libc::MSG_DONTWAIT,
                 ptr::null_mut(),
             )
@@ -316,11 +316,11 @@ mod tests {
         }
         let mut batch = Batch::new(8, 16);
         // Loopback delivers within the send, so all four wait already. Twice, because headers are reused.
-        assert_eq!(batch.receive(server.as_fd()).unwrap(), 4);
-        assert_eq!(batch.receive(server.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(batch.receive(server.as_fd(), 8).unwrap(), 4);
+        assert_eq!(batch.receive(server.as_fd(), 8).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         clients[0].send_to(b"again", server.local_addr().unwrap()).unwrap();
         clients[1].send_to(b"", server.local_addr().unwrap()).unwrap();
-        assert_eq!(batch.receive(server.as_fd()).unwrap(), 2);
+        assert_eq!(batch.receive(server.as_fd(), 8).unwrap(), 2);
         assert_eq!(batch.datagram(0).length, 5);
         assert_eq!(batch.datagram(0).source.inet(), clients[0].local_addr().ok());
         assert_eq!(batch.datagram(1).length, 0);
@@ -338,7 +338,7 @@ mod tests {
         let (server, client) = (udp(), udp());
         client.send_to(&[7; 17], server.local_addr().unwrap()).unwrap();
         let mut batch = Batch::new(2, 16);
-        assert_eq!(batch.receive(server.as_fd()).unwrap(), 1);
+        assert_eq!(batch.receive(server.as_fd(), 8).unwrap(), 1);
         assert!(batch.datagram(0).truncated);
     }
 
@@ -349,7 +349,7 @@ mod tests {
             client.send_to(text.as_bytes(), server.local_addr().unwrap()).unwrap();
         }
         let mut batch = Batch::new(4, 16);
-        assert_eq!(batch.receive(server.as_fd()).unwrap(), 2);
+        assert_eq!(batch.receive(server.as_fd(), 8).unwrap(), 2);
         // Nobody can be sent to at port 0: EINVAL for that one alone.
         batch.names[0] = SockAddr::from_inet("127.0.0.1:0".parse().unwrap());
         batch.answer(0, 1);

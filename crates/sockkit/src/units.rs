@@ -17,6 +17,43 @@ pub(crate) fn limit(duration: Duration) -> Option<Duration> {
     (!duration.is_zero()).then_some(duration)
 }
 
+/// A duration that is not 0.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err(format!("{text:?} is no interval: it has to be more than 0")),
+        interval => Ok(interval),
+    }
+}
+
+/// A number that is not 0.
+pub(crate) fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&number| number > 0).ok_or_else(|| format!("{text:?} is no number from 1 up"))
+}
+
+/// A number of bytes that is not 0.
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    match bytes(text)? {
+        0 => Err(format!("{text:?} is no size: it has to be more than 0")),
+        size => Ok(size),
+    }
+}
+
+/// A rate: `1000/s` or `1000`.
+pub(crate) fn per_second(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    number.parse().map_err(|_| format!("{text:?} is no rate: write 1000/s"))
+}
+
+/// Permissions in octal: `0600`.
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
+    let digits = text.trim_start_matches("0o");
+    let valid = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    u32::from_str_radix(digits, 8)
+        .ok()
+        .filter(|&mode| valid && mode <= 0o777)
+        .ok_or_else(|| format!("{text:?} is no mode: write octal digits from 0000 to 0777"))
+}
+
 /// A number of bytes: `4096`, `64KiB` (1,024 bytes each), `1MB` (1,000,000).
 pub(crate) fn bytes(text: &str) -> Result<usize, String> {
     let bad = || format!("{text:?} is no size: write 4096, 64KiB or 1MB");
@@ -49,6 +86,18 @@ mod tests {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert_eq!(limit(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn rates_and_modes_are_what_they_say() {
+        assert_eq!(per_second("1000/s"), Ok(1000));
+        assert_eq!(per_second("0"), Ok(0));
+        assert!(per_second("1000/m").is_err());
+        assert_eq!(mode("0660"), Ok(0o660));
+        for bad in ["", "8", "1777", "-1", "+6", "rw"] {
+            assert!(mode(bad).is_err(), "{bad}");
+        }
+        assert!(interval("0").is_err() && size("0").is_err() && count("0").is_err());
     }
 
     #[test]

@@ -10,11 +10,133 @@ use crate::units;
 /// Echo, greet or answer on any mix of transports at once
 ///
 /// Without an address it listens on tcp://127.0.0.1:12345. Each listener prints one line on stdout when it is ready,
-/// with its real address; everything else goes to stderr.
+/// with its real address; everything else goes to stderr. SIGTERM or Ctrl-C ends the server in good order: what has
+/// been received is answered, and it exits with 0; a second one ends it at once.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) targets: ServiceTargets,
+
+    /// What to say on every listener that has no service of its own
+    #[arg(long, value_enum, value_name = "SERVICE")]
+    pub(crate) service: Option<ServiceName>,
+
+    /// Greet with this text (implies --service greet); {peer} and {host} are filled in [default: Thank you for
+    /// connecting]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) greeting: Option<String>,
+
+    /// Log each peer on stderr
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    /// Print the ready lines, the counters and the summary as JSON, one object a line, on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Print counters while running, at this interval
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "10s",
+          value_parser = units::interval)]
+    pub(crate) stats: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) life: LifeArgs,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) datagrams: DatagramArgs,
+}
+
+/// When the server ends.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Ending")]
+pub(crate) struct LifeArgs {
+    /// End after so many connections (and datagrams, on datagram listeners), once they are served
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) accept: Option<u64>,
+
+    /// End after this time, as on SIGTERM
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) duration: Option<Duration>,
+
+    /// How long connections may take to end once the server ends; what is left then is reset
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
+    pub(crate) grace: Duration,
+}
+
+/// What peers are granted.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// Connections at a time; one more is reset. Lowered to what the limit of open files allows
+    #[arg(long, value_name = "N", default_value = "20000", value_parser = units::count)]
+    pub(crate) max_connections: usize,
+
+    /// Connections at a time from one address (IPv6: one /64; Unix: one user); one more is reset; 0 is no limit
+    /// [default: 256 for remote peers, no limit for those on this machine]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_connections_per_peer: Option<usize>,
+
+    /// Close a connection on which nothing was sent or received for so long; 0 is never
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = units::duration)]
+    pub(crate) idle_timeout: Duration,
+
+    /// Reset a connection whose peer takes nothing of what waits for it for so long; 0 is never
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::duration)]
+    pub(crate) write_timeout: Duration,
+
+    /// After the last word, go on reading for so long, so that the peer gets all that was said
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
+    pub(crate) linger_timeout: Duration,
+
+    /// Bytes held for one peer; reading from it pauses above that
+    #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = units::size)]
+    pub(crate) max_queue: usize,
+
+    /// Bytes held for all peers; above that the peer for which most is held is reset
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = units::size)]
+    pub(crate) max_memory: usize,
+
+    /// Connections that may wait to be accepted (capped by net.core.somaxconn)
+    #[arg(long, value_name = "N", default_value = "4096")]
+    pub(crate) backlog: u32,
+
+    /// Bytes of SO_RCVBUF (capped by net.core.rmem_max) [default: 4MiB on UDP, else the kernel's]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) rcvbuf: Option<usize>,
+
+    /// Bytes of SO_SNDBUF (capped by net.core.wmem_max) [default: 4MiB on UDP, else the kernel's]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) sndbuf: Option<usize>,
+
+    /// Threads, each with a loop of its own [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+
+    /// Permissions of Unix socket paths, in octal
+    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = units::mode)]
+    pub(crate) unix_mode: u32,
+}
+
+/// Which datagrams are answered.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Datagrams")]
+pub(crate) struct DatagramArgs {
+    /// Datagrams a second that are read from one address (IPv6: one /64), the others are dropped; 0 is no limit
+    /// [default: 1000 for remote sources, no limit for those on this machine]
+    #[arg(long, value_name = "N/s", value_parser = units::per_second)]
+    pub(crate) rate_limit: Option<u32>,
+
+    /// Answer with more bytes than were asked with (and more than 32): others can aim the answers at a victim
+    #[arg(long)]
+    pub(crate) allow_amplification: bool,
+
+    /// Answer datagrams from well-known ports, from our own addresses, from and to multicast and broadcast: two
+    /// servers can be made to answer each other for ever
+    #[arg(long)]
+    pub(crate) allow_any_source: bool,
 }
 
 /// The services, by the names of their RFCs.

@@ -1,0 +1,214 @@
+//! Taking connections in.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+use sockkit_core::{Address, UnixName};
+use sockkit_sys::SockAddr;
+
+use super::connection::{Connection, Ready};
+use super::{Token, Worker};
+use crate::clock::{Nanos, nanos};
+use crate::deadlines::Armed;
+use crate::observer::Event;
+use crate::server::{Post, Stage};
+use crate::services::{Occasion, Service};
+
+/// Connections taken from one listener in one turn.
+const PER_TURN: u64 = 64;
+
+/// Connections taken from one listener when the server ends: as many as a backlog holds.
+const AT_THE_END: usize = 4096;
+
+/// How long a listener rests when there are no descriptors or there is no memory: twice as long each time, and no
+/// longer than the second. Any connection that ends cuts it short.
+const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// A listener at which connections arrive.
+pub(super) struct Gate<S> {
+    pub(super) post: Post<S>,
+    /// While it rests: when it is opened again.
+    rests_until: Option<Nanos>,
+    rest: Duration,
+    armed: Armed,
+}
+
+impl<S> Gate<S> {
+    pub(super) fn new(post: Post<S>) -> Self {
+        Self { post, rests_until: None, rest: REST.0, armed: Armed::default() }
+    }
+}
+
+/// What came of one attempt to accept.
+enum Outcome {
+    Taken,
+    /// Over a limit, and closed at once.
+    Refused,
+    /// Nobody waits.
+    Empty,
+    /// The one connection failed; the next may not.
+    Failed,
+    /// No descriptors, or no memory.
+    Exhausted,
+}
+
+impl<S: Service> Worker<S> {
+    /// Starts to be told of connections.
+    pub(super) fn open_gate(&mut self, index: usize) -> nix::Result<()> {
+        let listener = &self.gates[index].post.listener;
+        let mut flags = EpollFlags::EPOLLIN;
+        if matches!(listener.address(), Address::Unix(_)) {
+            // All workers wait on the same socket: wake one of them for each connection, not all.
+            flags |= EpollFlags::EPOLLEXCLUSIVE;
+        }
+        self.epoll.add(listener, EpollEvent::new(flags, Token::Gate(index).pack()))
+    }
+
+    /// Connections wait at a listener.
+    pub(super) fn accept(&mut self, index: usize) {
+        if self.stage > Stage::Serving || self.gates[index].rests_until.is_some() {
+            return;
+        }
+        let wanted = self.shared.admission.claim(PER_TURN);
+        let mut taken = 0;
+        for _ in 0..wanted {
+            match self.accept_one(index) {
+                Outcome::Taken => taken += 1,
+                Outcome::Refused | Outcome::Failed => {}
+                Outcome::Empty => break,
+                Outcome::Exhausted => {
+                    self.rest_gate(index);
+                    break;
+                }
+            }
+        }
+        self.shared.admission.unclaim(wanted - taken);
+        if taken > 0 {
+            self.gates[index].rest = REST.0;
+            self.note_claims();
+        }
+    }
+
+    /// The server ends: who waits already is still let in.
+    pub(super) fn accept_the_rest(&mut self) {
+        for index in 0..self.gates.len() {
+            for _ in 0..AT_THE_END {
+                if matches!(self.accept_one(index), Outcome::Empty | Outcome::Exhausted) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn accept_one(&mut self, index: usize) -> Outcome {
+        use Errno::*;
+        let error = match sockkit_sys::accept(self.gates[index].post.listener.as_fd()) {
+            Ok((socket, peer)) => match self.admit(index, socket, &peer) {
+                Ok(outcome) => return outcome,
+                Err(errno) => io::Error::from(errno),
+            },
+            Err(error) => error,
+        };
+        let observer = &self.shared.observer;
+        match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
+            EAGAIN => Outcome::Empty,
+            // accept(2): "errors already pending on the new socket", and what a peer that gave up leaves behind.
+            ECONNABORTED | EPROTO | EPERM | ENETDOWN | ENOPROTOOPT | EHOSTDOWN | ENONET | EHOSTUNREACH
+            | EOPNOTSUPP | ENETUNREACH | EINTR => {
+                self.counters().accept_failed.add(1);
+                Outcome::Failed
+            }
+            // EMFILE, ENFILE, ENOBUFS, ENOMEM, and whatever else would come back at once if it were asked again.
+            _ => {
+                let listener = self.gates[index].post.listener.url();
+                observer.event(&Event::AcceptPaused { listener: &listener, error: &error });
+                self.counters().accept_paused.add(1);
+                Outcome::Exhausted
+            }
+        }
+    }
+
+    fn admit(&mut self, index: usize, socket: OwnedFd, peer: &SockAddr) -> nix::Result<Outcome> {
+        let post = &self.gates[index].post;
+        let address = Address::from_kernel(peer).unwrap_or(Address::Unix(UnixName::Unnamed));
+        let observer = &self.shared.observer;
+        let ticket = match self.shared.admission.enter(&address, socket.as_fd()) {
+            Ok(ticket) => ticket,
+            Err(reason) => {
+                self.counters().connections.refuse(reason);
+                if observer.wants_peers() {
+                    observer.event(&Event::Refused { peer: &address, reason });
+                }
+                super::connection::reset(&socket);
+                return Ok(Outcome::Refused);
+            }
+        };
+        let framing = post.listener.transport().traits().framing;
+        let occasion =
+            Occasion { peer, host: &self.shared.host, now: Some(SystemTime::now()), framing };
+        let service = Arc::clone(&post.service);
+        let connection = Connection::open(socket, address, ticket, service, &occasion, self.now);
+        let entry = self.connections.vacant_entry();
+        let slot = entry.key();
+        if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
+            self.shared.admission.leave(connection.into_ticket());
+            return Err(errno);
+        }
+        self.counters().connections.accepted.add(1);
+        if self.shared.observer.wants_peers() {
+            self.shared.observer.event(&Event::Opened { peer: &connection.peer });
+        }
+        let speaks = connection.speaks_first();
+        self.connections.insert(connection);
+        if self.stage > Stage::Full {
+            self.connections[slot].talk.drain();
+        }
+        // What has come already is told by the first event; what is to be said unasked is not.
+        if speaks {
+            self.turn(slot, Ready::CARRIED);
+        } else {
+            self.arm(slot);
+        }
+        Ok(Outcome::Taken)
+    }
+
+    fn rest_gate(&mut self, index: usize) {
+        let gate = &mut self.gates[index];
+        // Level-triggered, the listener would wake us for ever. It cannot be modified (EPOLLEXCLUSIVE), only removed.
+        let _ = self.epoll.delete(&gate.post.listener);
+        let until = self.now.saturating_add(nanos(gate.rest));
+        gate.rest = (gate.rest * 2).min(REST.1);
+        gate.rests_until = Some(until);
+        self.deadlines.arm(&mut gate.armed, Token::Gate(index).pack(), Some(until));
+    }
+
+    /// The rest of a listener may be over.
+    pub(super) fn reopen_gate(&mut self, index: usize) {
+        let Some(gate) = self.gates.get_mut(index) else { return };
+        gate.armed = Armed::default();
+        match gate.rests_until {
+            Some(until) if until <= self.now => {
+                gate.rests_until = None;
+                if self.open_gate(index).is_err() {
+                    self.rest_gate(index);
+                }
+            }
+            Some(until) => self.deadlines.arm(&mut gate.armed, Token::Gate(index).pack(), Some(until)),
+            None => {}
+        }
+    }
+
+    /// A descriptor has become free: listeners that rest for want of one need not wait longer.
+    pub(super) fn wake_gates(&mut self) {
+        for index in 0..self.gates.len() {
+            if self.gates[index].rests_until.is_some() {
+                self.gates[index].rests_until = Some(self.now);
+                self.reopen_gate(index);
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Datagrams: a batch in, each judged and answered in its place, a batch out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::SystemTime;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use sockkit_core::{Address, Framing, UnixName};
+use sockkit_sys::{Batch, Datagram, SendFailure, receive_queue_drops};
+
+use super::{Token, Worker};
+use crate::bucket::RateLimit;
+use crate::clock::Nanos;
+use crate::counters::{Counters, DropReason};
+use crate::observer::Event;
+use crate::server::{Post, Shared};
+use crate::services::{Answer, Occasion, Service};
+
+/// Batches read from one socket in one turn, before other sockets and connections have theirs.
+const PER_TURN: usize = 4;
+
+/// Batches read from one socket when the server ends: more than a receive queue of 4 MiB holds.
+const AT_THE_END: usize = 1024;
+
+/// Slots and bytes a slot of an internet batch: nothing longer exists.
+const INTERNET: (usize, usize) = (64, 64 << 10);
+
+/// The same for Unix sockets, whose messages are as long as `SO_SNDBUF` allows: 212,960 bytes by default.
+const UNIX: (usize, usize) = (16, 256 << 10);
+
+/// How often the kernel is asked how many datagrams it had no room for.
+const OVERFLOW_INTERVAL: Nanos = 1_000_000_000;
+
+/// The datagram sockets of one worker, and what they share.
+pub(super) struct Datagrams<S> {
+    sockets: Vec<Socket<S>>,
+    internet: Option<Batch>,
+    unix: Option<Batch>,
+    rate: RateLimit,
+}
+
+struct Socket<S> {
+    post: Post<S>,
+    /// What the kernel had counted when it was last asked.
+    overflow: u32,
+    asked: Nanos,
+}
+
+impl<S: Service> Datagrams<S> {
+    pub(super) fn new(posts: Vec<Post<S>>, shared: &Shared) -> Self {
+        let has = |unix: bool| posts.iter().any(|post| is_unix(post) == unix);
+        let batch = |(slots, capacity)| Batch::new(slots, capacity);
+        let (remote, local) = shared.rate_limit;
+        Self {
+            internet: has(false).then(|| batch(INTERNET)),
+            unix: has(true).then(|| batch(UNIX)),
+            rate: RateLimit::new(remote, local),
+            sockets: posts.into_iter().map(|post| Socket { post, overflow: 0, asked: 0 }).collect(),
+        }
+    }
+
+    pub(super) fn register(&self, epoll: &Epoll) -> nix::Result<()> {
+        for (index, socket) in self.sockets.iter().enumerate() {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, Token::Datagrams(index).pack());
+            epoll.add(&socket.post.listener, event)?;
+        }
+        Ok(())
+    }
+
+    /// Reads and answers one batch. Answers whether there may be more.
+    fn turn(&mut self, index: usize, desk: &Desk<'_>) -> bool {
+        let socket = &self.sockets[index];
+        let batch = if is_unix(&socket.post) { &mut self.unix } else { &mut self.internet };
+        let Some(batch) = batch else { return false };
+        let fd = socket.post.listener.as_fd();
+        let wanted = desk.shared.admission.claim(batch.slots() as u64);
+        let received = if wanted == 0 { Ok(0) } else { batch.receive(fd, wanted as usize) };
+        let count = *received.as_ref().unwrap_or(&0);
+        desk.shared.admission.unclaim(wanted - count as u64);
+        if count == 0 {
+            // An error that was pending (ECONNREFUSED of an earlier answer) is read once and then gone.
+            return received.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
+        }
+        let now = SystemTime::now();
+        for slot in 0..count {
+            let verdict = desk.judge(&*socket.post.service, batch.datagram(slot), &mut self.rate, now);
+            desk.enter(verdict);
+            if let Verdict::Answer(length) = verdict {
+                batch.answer(slot, length);
+            }
+        }
+        let ledger = &desk.counters.messages;
+        let (sent, bytes) = batch.send(fd, |failure| ledger.dropped(send_failure(&failure), 1));
+        ledger.answered.add(sent as u64);
+        desk.counters.messages_sent.add(sent as u64);
+        desk.counters.bytes.sent.add(bytes as u64);
+        count as u64 == wanted
+    }
+
+    /// Asks the kernel how many datagrams it had no room for.
+    fn count_overflow(&mut self, index: usize, counters: &Counters, now: Nanos) {
+        let socket = &mut self.sockets[index];
+        socket.asked = now;
+        if let Ok(overflow) = receive_queue_drops(socket.post.listener.as_fd()) {
+            counters.receive_queue_overflow.add(u64::from(overflow.wrapping_sub(socket.overflow)));
+            socket.overflow = overflow;
+        }
+    }
+}
+
+/// What is done with a datagram.
+#[derive(Clone, Copy)]
+enum Verdict {
+    Answer(usize),
+    Discard,
+    Drop(DropReason),
+}
+
+/// What judging a datagram takes besides the datagram.
+struct Desk<'a> {
+    shared: &'a Shared,
+    counters: &'a Counters,
+    now: Nanos,
+}
+
+impl Desk<'_> {
+    fn judge<S: Service>(
+        &self,
+        service: &S,
+        datagram: Datagram<'_>,
+        rate: &mut RateLimit,
+        now: SystemTime,
+    ) -> Verdict {
+        let Datagram { buffer, length, truncated, source, destination, local } = datagram;
+        self.counters.bytes.received.add(length as u64);
+        if self.shared.observer.wants_peers() {
+            let peer = Address::from_kernel(source).unwrap_or(Address::Unix(UnixName::Unnamed));
+            self.shared.observer.event(&Event::Datagram { peer: &peer, length });
+        }
+        if truncated {
+            return Verdict::Drop(DropReason::Truncated);
+        }
+        let policy = &self.shared.policy;
+        if let Err(reason) = policy.judge(source, destination, local) {
+            return Verdict::Drop(reason);
+        }
+        if source.inet().as_ref().map(SocketAddr::ip).is_some_and(|ip| !rate.allow(ip, self.now)) {
+            return Verdict::Drop(DropReason::RateLimit);
+        }
+        let occasion =
+            Occasion { peer: source, host: &self.shared.host, now: Some(now), framing: Framing::Message };
+        match service.answer(&occasion, buffer, length, policy.limit(length)) {
+            Answer::Bytes(length) => Verdict::Answer(length),
+            Answer::Nothing => Verdict::Discard,
+            Answer::TooLong => Verdict::Drop(DropReason::Amplification),
+            Answer::Unknown => Verdict::Drop(DropReason::ClockUnknown),
+        }
+    }
+
+    fn enter(&self, verdict: Verdict) {
+        let ledger = &self.counters.messages;
+        ledger.received.add(1);
+        match verdict {
+            Verdict::Answer(_) => {} // once it has left
+            Verdict::Discard => ledger.discarded.add(1),
+            Verdict::Drop(reason) => ledger.dropped(reason, 1),
+        }
+    }
+}
+
+impl<S: Service> Worker<S> {
+    /// Datagrams wait at a socket. What is left after this turn, the kernel tells again.
+    pub(super) fn answer(&mut self, index: usize) {
+        self.answer_batches(index, PER_TURN);
+        self.note_claims();
+    }
+
+    /// Closes the datagram sockets. If the server ends in good order, what waits is answered first.
+    pub(super) fn close_datagrams(&mut self, answer_what_waits: bool) {
+        let sockets = self.datagrams.as_ref().map_or(0, |datagrams| datagrams.sockets.len());
+        for index in 0..sockets {
+            if answer_what_waits {
+                self.answer_batches(index, AT_THE_END);
+            }
+            if let Some(datagrams) = &mut self.datagrams {
+                datagrams.count_overflow(index, &self.shared.counters[self.index], self.now);
+            }
+        }
+        self.datagrams = None;
+    }
+
+    fn answer_batches(&mut self, index: usize, most: usize) {
+        let counters = &self.shared.counters[self.index];
+        let desk = Desk { shared: &self.shared, counters, now: self.now };
+        let Some(datagrams) = &mut self.datagrams else { return };
+        for _ in 0..most {
+            if !datagrams.turn(index, &desk) {
+                break;
+            }
+        }
+        if self.now.saturating_sub(datagrams.sockets[index].asked) >= OVERFLOW_INTERVAL {
+            datagrams.count_overflow(index, counters, self.now);
+        }
+    }
+}
+
+fn is_unix<S>(post: &Post<S>) -> bool {
+    matches!(post.listener.address(), Address::Unix(_))
+}
+
+fn send_failure(failure: &SendFailure) -> DropReason {
+    match Errno::from_raw(failure.error.raw_os_error().unwrap_or(0)) {
+        Errno::EAGAIN | Errno::ENOBUFS => DropReason::SendQueueFull,
+        _ => DropReason::SendFailed,
+    }
+}

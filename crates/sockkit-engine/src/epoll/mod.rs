@@ -1,0 +1,265 @@
+//! The epoll engine: one loop a worker, level-triggered for listeners and datagrams, edge-triggered for connections.
+//!
+//! Connections are edge-triggered because the kernel then need not look at each of them again after every turn. The
+//! price is that an edge is told once: a connection remembers that there may be more to read (`readable`) until a read
+//! has come back short, and a connection whose turn ends before its work does (`budget`) goes on the list of those
+//! that go first in the next turn (`carried`). So one busy peer gets no more than its share of a turn.
+
+mod accept;
+mod connection;
+mod datagram;
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use slab::Slab;
+use sockkit_core::{Error, Session};
+
+use crate::clock::{Nanos, nanos};
+use crate::counters::{Counters, EndReason};
+use crate::deadlines::{Armed, Deadlines};
+use crate::server::{Engine, Post, Seat, Shared, Stage};
+use crate::services::Service;
+
+use accept::Gate;
+use connection::{Connection, Ready};
+use datagram::Datagrams;
+
+/// Events taken from the kernel in one turn.
+const EVENTS: usize = 256;
+
+/// Bytes into which a worker receives: the largest message that a Unix socket takes by default is 212,960 bytes.
+const SCRATCH: usize = 256 << 10;
+
+/// The engine on epoll(7).
+#[derive(Clone, Copy, Debug)]
+pub struct EpollEngine;
+
+impl Engine for EpollEngine {
+    fn serve<S: Service>(seat: Seat<S>) -> Result<(), Error> {
+        Worker::new(seat)?.serve()
+    }
+}
+
+/// What an event, or a deadline, is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token {
+    Wake,
+    Gate(usize),
+    Datagrams(usize),
+    Connection(usize),
+}
+
+impl Token {
+    fn pack(self) -> u64 {
+        let (kind, index) = match self {
+            Self::Wake => (0, 0),
+            Self::Gate(index) => (1, index),
+            Self::Datagrams(index) => (2, index),
+            Self::Connection(index) => (3, index),
+        };
+        kind << 62 | index as u64
+    }
+
+    fn unpack(packed: u64) -> Self {
+        let index = (packed & !(3 << 62)) as usize;
+        match packed >> 62 {
+            0 => Self::Wake,
+            1 => Self::Gate(index),
+            2 => Self::Datagrams(index),
+            _ => Self::Connection(index),
+        }
+    }
+}
+
+/// One worker: everything that its loop touches, and nothing that another worker does.
+struct Worker<S: Service> {
+    shared: Arc<Shared>,
+    index: usize,
+    epoll: Epoll,
+    gates: Vec<Gate<S>>,
+    datagrams: Option<Datagrams<S>>,
+    connections: Slab<Connection<S>>,
+    deadlines: Deadlines,
+    scratch: Box<[u8]>,
+    /// Connections whose turn ended before their work did.
+    carried: Vec<usize>,
+    /// Bytes held for all peers of this worker.
+    held: usize,
+    now: Nanos,
+    stage: Stage,
+    /// When what is left is reset.
+    grace_ends: Option<Nanos>,
+}
+
+impl<S: Service> Worker<S> {
+    fn new(seat: Seat<S>) -> Result<Self, Error> {
+        let fail = |errno: Errno| Error::io("make", "an epoll instance", &errno.into());
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?;
+        let wake = EpollEvent::new(EpollFlags::EPOLLIN, Token::Wake.pack());
+        epoll.add(seat.shared.wake(seat.index), wake).map_err(fail)?;
+        let (messages, calls): (Vec<Post<S>>, Vec<Post<S>>) = seat.posts.into_iter().partition(|post| {
+            post.listener.transport().traits().session == Session::Connectionless
+        });
+        let mut worker = Self {
+            now: seat.shared.clock.now(),
+            gates: calls.into_iter().map(Gate::new).collect(),
+            datagrams: (!messages.is_empty()).then(|| Datagrams::new(messages, &seat.shared)),
+            shared: seat.shared,
+            index: seat.index,
+            epoll,
+            connections: Slab::new(),
+            deadlines: Deadlines::default(),
+            scratch: vec![0; SCRATCH].into(),
+            carried: Vec::new(),
+            held: 0,
+            stage: Stage::Serving,
+            grace_ends: None,
+        };
+        for index in 0..worker.gates.len() {
+            worker.open_gate(index).map_err(fail)?;
+        }
+        if let Some(datagrams) = &worker.datagrams {
+            datagrams.register(&worker.epoll).map_err(fail)?;
+        }
+        Ok(worker)
+    }
+
+    fn serve(mut self) -> Result<(), Error> {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        while !self.is_over() {
+            let count = match self.epoll.wait(&mut events, self.timeout()) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(errno) => return Err(Error::io("wait on", "an epoll instance", &errno.into())),
+            };
+            self.now = self.shared.clock.now();
+            for connection in std::mem::take(&mut self.carried) {
+                self.turn(connection, Ready::CARRIED);
+            }
+            for event in &events[..count] {
+                match Token::unpack(event.data()) {
+                    Token::Wake => self.follow_stage(),
+                    Token::Gate(index) => self.accept(index),
+                    Token::Datagrams(index) => self.answer(index),
+                    Token::Connection(slot) => self.turn(slot, Ready::from(event.events())),
+                }
+            }
+            self.look_at_deadlines();
+        }
+        Ok(())
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.shared.counters[self.index]
+    }
+
+    /// Whether there is nothing left to serve.
+    fn is_over(&self) -> bool {
+        self.stage > Stage::Serving && self.connections.is_empty()
+    }
+
+    /// How long to wait for events: not at all while connections have work left, else until the next deadline.
+    fn timeout(&self) -> EpollTimeout {
+        if !self.carried.is_empty() {
+            return EpollTimeout::ZERO;
+        }
+        let next = self.deadlines.next().into_iter().chain(self.grace_ends).min();
+        next.map_or(EpollTimeout::NONE, |moment| {
+            // Rounded up: a wait that ends before its deadline would only be waited again.
+            let millis = moment.saturating_sub(self.now).div_ceil(1_000_000);
+            EpollTimeout::try_from(millis.min(i32::MAX as u64) as i32).unwrap_or(EpollTimeout::ZERO)
+        })
+    }
+
+    fn look_at_deadlines(&mut self) {
+        while let Some(token) = self.deadlines.pop(self.now) {
+            match Token::unpack(token) {
+                Token::Gate(index) => self.reopen_gate(index),
+                Token::Connection(slot) => self.look_at_connection(slot),
+                Token::Wake | Token::Datagrams(_) => {}
+            }
+        }
+        if self.grace_ends.is_some_and(|end| end <= self.now) {
+            self.end_all(EndReason::Shutdown);
+        }
+    }
+
+    fn look_at_connection(&mut self, slot: usize) {
+        // A slot that has been given to another connection since is looked at once too often: no harm.
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.armed = Armed::default();
+        match connection.talk.overdue(&self.shared.limits, self.now) {
+            Some(reason) => self.end(slot, reason),
+            None => self.arm(slot),
+        }
+    }
+
+    fn arm(&mut self, slot: usize) {
+        let connection = &mut self.connections[slot];
+        let deadline = connection.talk.deadline(&self.shared.limits);
+        self.deadlines.arm(&mut connection.armed, Token::Connection(slot).pack(), deadline);
+    }
+
+    /// The server has come to another stage.
+    fn follow_stage(&mut self) {
+        // What the eventfd counts is of no interest, only that it stops being readable.
+        let mut count = [0; 8];
+        let _ = nix::unistd::read(self.shared.wake(self.index), &mut count);
+        let stage = self.shared.stage();
+        if stage <= self.stage {
+            return;
+        }
+        let before = std::mem::replace(&mut self.stage, stage);
+        if stage == Stage::Aborting {
+            self.gates.clear();
+            self.close_datagrams(false);
+            self.end_all(EndReason::Shutdown);
+            return;
+        }
+        if before == Stage::Serving {
+            // Who has been let in by the kernel is served; who comes after the close is refused by it.
+            if stage == Stage::Draining {
+                self.accept_the_rest();
+            }
+            self.gates.clear();
+            self.close_datagrams(stage == Stage::Draining);
+        }
+        if stage == Stage::Draining {
+            self.grace_ends = Some(self.now.saturating_add(nanos(self.shared.grace)));
+            let slots: Vec<usize> = self.connections.iter().map(|(slot, _)| slot).collect();
+            for slot in slots {
+                self.connections[slot].talk.drain();
+                self.turn(slot, Ready::CARRIED);
+            }
+        }
+    }
+
+    fn end_all(&mut self, reason: EndReason) {
+        let slots: Vec<usize> = self.connections.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.end(slot, reason);
+        }
+    }
+
+    /// One more peer or datagram has been claimed: was it the last that this server was started for?
+    fn note_claims(&self) {
+        if self.shared.limits.accept.is_some() && self.shared.admission.is_over() {
+            self.shared.raise(Stage::Full);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_survive_being_packed() {
+        for token in [Token::Wake, Token::Gate(3), Token::Datagrams(0), Token::Connection(1 << 40)] {
+            assert_eq!(Token::unpack(token.pack()), token);
+        }
+    }
+}

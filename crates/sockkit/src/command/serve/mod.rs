@@ -1,0 +1,50 @@
+//! `sockkit serve`.
+
+mod plan;
+mod watch;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use anyhow::Result;
+use sockkit_engine::{EpollEngine, Server};
+
+use crate::cli::ServeArgs;
+use crate::exit::Outcome;
+use crate::render::log::Log;
+use crate::render::{serve as render, warn};
+
+pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
+    // Before any thread is there, so that all inherit it: signals are read, not delivered.
+    let signals = watch::Signals::take()?;
+    let plans = plan::plans(&args)?;
+    let config = plan::config(&args);
+    for advice in plan::warnings(&args, &plans) {
+        warn(&advice);
+    }
+    let log = Arc::new(Log::start(args.verbose)?);
+    let server = Server::bind(plans, config, log.clone())?;
+    if server.limits().max_connections < args.limits.max_connections {
+        log.say(format!(
+            "at most {} connections at a time: the limit of open files leaves room for no more (ulimit -n)",
+            server.limits().max_connections
+        ));
+    }
+    let listening = server.listening().to_vec();
+    let running = server.start::<EpollEngine>()?;
+    let mut stdout = io::stdout().lock();
+    for (url, service) in &listening {
+        writeln!(stdout, "{}", render::listening(url, service, args.json))?;
+    }
+    stdout.flush()?;
+    drop(stdout);
+    let totals = watch::until_ended(running, &signals, &args)?;
+    log.finish();
+    if args.json {
+        // Whoever reads stdout may have gone; the server has done its work all the same.
+        let _ = writeln!(io::stdout(), "{}", render::json("summary", &totals));
+    } else {
+        let _ = writeln!(io::stderr(), "summary: {}", render::text(&totals));
+    }
+    Ok(Outcome::Success)
+}

@@ -1,0 +1,107 @@
+//! From what was typed to what a server is given.
+
+use std::thread;
+
+use anyhow::Result;
+use sockkit_core::transport::Form;
+use sockkit_core::{Options, Session, TRANSPORTS, Target};
+use sockkit_engine::services::{Builtin, Greeting};
+use sockkit_engine::bucket::DEFAULT_RATE;
+use sockkit_engine::policy::ANSWER_FLOOR;
+use sockkit_engine::{Config, Limits, Plan};
+
+use crate::cli::{ServeArgs, ServiceName};
+use crate::units;
+
+pub(super) fn plans(args: &ServeArgs) -> Result<Vec<Plan<Builtin>>> {
+    let default = match (args.service, &args.greeting) {
+        (Some(service), _) => service,
+        (None, Some(_)) => ServiceName::Greet,
+        (None, None) => ServiceName::Echo,
+    };
+    let mut targets = args.targets.0.clone();
+    if targets.is_empty() {
+        targets.push((None, Target::new(TRANSPORTS[0], "")?));
+    }
+    let plans = targets.into_iter().map(|(service, target)| {
+        let service = builtin(service.unwrap_or(default), args.greeting.as_deref());
+        Plan { target, service }
+    });
+    Ok(plans.collect())
+}
+
+fn builtin(name: ServiceName, greeting: Option<&str>) -> Builtin {
+    match name {
+        ServiceName::Echo => Builtin::Echo,
+        ServiceName::Greet => Builtin::Greet(greeting.map_or_else(Greeting::default, Greeting::new)),
+        ServiceName::Discard => Builtin::Discard,
+        ServiceName::Chargen => Builtin::Chargen,
+        ServiceName::Daytime => Builtin::Daytime,
+        ServiceName::Time => Builtin::Time,
+        ServiceName::Qotd => Builtin::Qotd,
+    }
+}
+
+pub(super) fn config(args: &ServeArgs) -> Config {
+    let (limits, datagrams) = (&args.limits, &args.datagrams);
+    let mut options = Options::default();
+    options.backlog = limits.backlog;
+    options.receive_buffer = limits.rcvbuf;
+    options.send_buffer = limits.sndbuf;
+    options.unix_mode = limits.unix_mode;
+
+    let mut granted = Limits::default();
+    granted.max_connections = limits.max_connections;
+    if let Some(most) = limits.max_connections_per_peer {
+        granted.max_connections_per_peer = (most > 0).then_some(most);
+        granted.limit_local_peers = true;
+    }
+    granted.idle_timeout = units::limit(limits.idle_timeout);
+    granted.write_timeout = units::limit(limits.write_timeout);
+    granted.linger_timeout = limits.linger_timeout;
+    granted.max_queue = limits.max_queue;
+    granted.max_memory = limits.max_memory;
+    granted.accept = args.life.accept;
+
+    Config {
+        limits: granted,
+        options,
+        workers: limits
+            .workers
+            .map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from),
+        allow_any_source: datagrams.allow_any_source,
+        allow_amplification: datagrams.allow_amplification,
+        rate_limit: match datagrams.rate_limit {
+            None => (Some(DEFAULT_RATE), None),
+            Some(0) => (None, None),
+            Some(rate) => (Some(rate), Some(rate)),
+        },
+        grace: args.life.grace,
+    }
+}
+
+/// What somebody should know who started the server like this.
+pub(super) fn warnings(args: &ServeArgs, plans: &[Plan<Builtin>]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let answers_datagrams =
+        |plan: &&Plan<Builtin>| plan.target.transport().traits().session == Session::Connectionless;
+    let greets = |plan: &&Plan<Builtin>| matches!(plan.service, Builtin::Greet(_));
+    let long = args.greeting.as_ref().is_some_and(|text| text.len() > ANSWER_FLOOR);
+    if long && !args.datagrams.allow_amplification {
+        for plan in plans.iter().filter(answers_datagrams).filter(greets) {
+            warnings.push(format!(
+                "the greeting is longer than {ANSWER_FLOOR} bytes, so {} greets only datagrams that are as long \
+                 (--allow-amplification lifts that)",
+                plan.target
+            ));
+        }
+    }
+    let on_path = |plan: &Plan<Builtin>| plan.target.transport().traits().form == Form::Path;
+    if args.greeting.is_some() && !plans.iter().any(|plan| greets(&plan)) {
+        warnings.push("--greeting is not used: no listener greets".into());
+    }
+    if args.limits.unix_mode != 0o600 && !plans.iter().any(on_path) {
+        warnings.push("--unix-mode is not used: no listener has a path".into());
+    }
+    warnings
+}

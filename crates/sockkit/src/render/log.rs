@@ -1,0 +1,164 @@
+//! The log of a server: lines on stderr that never hold up a worker.
+//!
+//! Workers hand lines to a thread of its own over a bounded queue. A line that finds the queue full (nobody reads
+//! stderr), or the second used up, is counted instead, and the count is told once there is room again.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use sockkit_core::describe;
+use sockkit_engine::{Event, Observer};
+
+/// Lines that may be written in a second.
+const LINES_PER_SECOND: u32 = 1000;
+
+/// Lines that may wait to be written.
+const QUEUE: usize = 1024;
+
+/// Trouble with a listener is told once in so long.
+const TROUBLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the end of the server waits for a reader of stderr.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The log.
+pub(crate) struct Log {
+    peers: bool,
+    lines: Mutex<Option<SyncSender<String>>>,
+    window: Mutex<Window>,
+    suppressed: AtomicU64,
+    finished: Mutex<Receiver<()>>,
+}
+
+struct Window {
+    start: Instant,
+    lines: u32,
+    last_trouble: Option<Instant>,
+}
+
+impl Log {
+    /// Starts the writing thread. With `peers` every peer is logged, else only trouble.
+    pub(crate) fn start(peers: bool) -> Result<Self> {
+        let (sender, lines) = mpsc::sync_channel::<String>(QUEUE);
+        let (done, finished) = mpsc::channel();
+        thread::Builder::new()
+            .name("log".into())
+            .spawn(move || {
+                for line in lines {
+                    // Nobody reads stderr: nobody misses the line.
+                    let _ = writeln!(io::stderr(), "{line}");
+                }
+                let _ = done.send(());
+            })
+            .context("cannot start the log")?;
+        let window = Window { start: Instant::now(), lines: 0, last_trouble: None };
+        Ok(Self {
+            peers,
+            lines: Mutex::new(Some(sender)),
+            window: Mutex::new(window),
+            suppressed: AtomicU64::new(0),
+            finished: Mutex::new(finished),
+        })
+    }
+
+    /// Writes a line, unless there have been too many.
+    pub(crate) fn say(&self, line: String) {
+        if !self.may_write(Instant::now()) {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let missing = self.suppressed.swap(0, Ordering::Relaxed);
+        let line = match missing {
+            0 => line,
+            count => format!("({count} lines left out)\n{line}"),
+        };
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = &*lines
+            && let Err(TrySendError::Full(_)) = sender.try_send(line)
+        {
+            self.suppressed.fetch_add(missing + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until what was said is written, but not long for a reader that does not read.
+    pub(crate) fn finish(&self) {
+        let missing = self.suppressed.swap(0, Ordering::Relaxed);
+        let sender = self.lines.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(sender), true) = (sender, missing > 0) {
+            let _ = sender.try_send(format!("({missing} lines left out)"));
+        }
+        let _ = self.finished.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE);
+    }
+
+    fn may_write(&self, now: Instant) -> bool {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.duration_since(window.start) >= Duration::from_secs(1) {
+            (window.start, window.lines) = (now, 0);
+        }
+        window.lines += 1;
+        window.lines <= LINES_PER_SECOND
+    }
+
+    fn may_tell_trouble(&self, now: Instant) -> bool {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = window.last_trouble.is_some_and(|last| now.duration_since(last) < TROUBLE_INTERVAL);
+        if !recent {
+            window.last_trouble = Some(now);
+        }
+        !recent
+    }
+}
+
+impl Observer for Log {
+    fn wants_peers(&self) -> bool {
+        self.peers
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let line = match event {
+            Event::Opened { peer } => format!("Got connection from {peer}"),
+            Event::Datagram { peer, length } => format!("Got {length} bytes from {peer}"),
+            Event::Refused { peer, reason } => format!("Refused {peer}: {}", reason.name()),
+            Event::Closed { peer, received, sent, duration, reason } => format!(
+                "Closed {peer}: received {received} bytes, sent {sent} bytes in {duration:.3?} ({})",
+                reason.name()
+            ),
+            Event::AcceptPaused { listener, error } if self.may_tell_trouble(Instant::now()) => format!(
+                "cannot accept on {listener}: {}; connections wait until others end",
+                describe(error)
+            ),
+            Event::Shed { peer, held } if self.may_tell_trouble(Instant::now()) => {
+                format!("Reset {peer}: {held} bytes were held for it, and all memory for peers is in use")
+            }
+            _ => return,
+        };
+        self.say(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_has_so_many_lines_and_the_next_one_more() {
+        let log = Log::start(true).unwrap();
+        let now = Instant::now();
+        assert_eq!((0..2 * LINES_PER_SECOND).filter(|_| log.may_write(now)).count(), LINES_PER_SECOND as usize);
+        assert!(log.may_write(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn trouble_is_told_once_a_second() {
+        let log = Log::start(false).unwrap();
+        let now = Instant::now();
+        assert!(log.may_tell_trouble(now));
+        assert!(!log.may_tell_trouble(now + Duration::from_millis(999)));
+        assert!(log.may_tell_trouble(now + Duration::from_secs(1)));
+    }
+}
