@@ -91,6 +91,11 @@ impl<S: Service> Conversation<S> {
         }
     }
 
+    /// Whether messages are kept apart.
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
     /// Whether the service has something to say before it is spoken to, or ends at once.
     pub(crate) fn speaks(&self, service: &S) -> bool {
         service.speech(&self.state) != Speech::Silent
@@ -243,12 +248,19 @@ impl<S: Service> Conversation<S> {
 
     /// Which limit has been overstepped, if any.
     pub(crate) fn overdue(&self, limits: &Limits, now: Nanos) -> Option<EndReason> {
-        self.deadlines(limits).into_iter().flatten().find(|(moment, _)| *moment <= now).map(|(_, reason)| reason)
+        self.deadlines(limits)
+            .into_iter()
+            .flatten()
+            .find(|(moment, _)| *moment <= now)
+            .map(|(_, reason)| reason)
     }
 
     fn deadlines(&self, limits: &Limits) -> [Option<(Nanos, EndReason)>; 2] {
         if let Phase::Lingering { since } = self.phase {
-            return [Some((since.saturating_add(nanos(limits.linger_timeout)), EndReason::LingerTimeout)), None];
+            return [
+                Some((since.saturating_add(nanos(limits.linger_timeout)), EndReason::LingerTimeout)),
+                None,
+            ];
         }
         let after = |since: Nanos, timeout, reason| {
             let timeout: Option<std::time::Duration> = timeout;
@@ -273,7 +285,6 @@ mod tests {
 
     use proptest::prelude::*;
     use sockkit_core::Address;
-    use sockkit_sys::SockAddr;
 
     use super::*;
     use crate::services::{Builtin, Greeting};
@@ -281,9 +292,8 @@ mod tests {
     const SECOND: Nanos = 1_000_000_000;
 
     fn open(service: &Builtin, framing: Framing) -> Conversation<Builtin> {
-        let peer = SockAddr::from_inet(SocketAddr::from(([127, 0, 0, 1], 9)));
-        let occasion =
-            Occasion { peer: &peer, host: "here", now: Some(SystemTime::UNIX_EPOCH), framing };
+        let peer = Address::Inet(SocketAddr::from(([127, 0, 0, 1], 9)));
+        let occasion = Occasion { peer: &peer, host: "here", now: Some(SystemTime::UNIX_EPOCH), framing };
         Conversation::open(service, &occasion, 0)
     }
 

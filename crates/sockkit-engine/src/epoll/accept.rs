@@ -13,6 +13,7 @@ use sockkit_sys::SockAddr;
 use super::connection::{Connection, Ready};
 use super::{Token, Worker};
 use crate::clock::{Nanos, nanos};
+use crate::conversation::Conversation;
 use crate::deadlines::Armed;
 use crate::observer::Event;
 use crate::server::{Post, Stage};
@@ -149,9 +150,10 @@ impl<S: Service> Worker<S> {
         };
         let framing = post.listener.transport().traits().framing;
         let occasion =
-            Occasion { peer, host: &self.shared.host, now: Some(SystemTime::now()), framing };
+            Occasion { peer: &address, host: &self.shared.host, now: Some(SystemTime::now()), framing };
         let service = Arc::clone(&post.service);
-        let connection = Connection::open(socket, address, ticket, service, &occasion, self.now);
+        let talk = Conversation::open(&*service, &occasion, self.now);
+        let connection = Connection::new(socket, address, ticket, service, talk, self.now);
         let entry = self.connections.vacant_entry();
         let slot = entry.key();
         if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {

@@ -19,7 +19,7 @@ use crate::counters::{Counters, DropReason, EndReason, Ledger};
 use crate::deadlines::Armed;
 use crate::limits::Limits;
 use crate::observer::Event;
-use crate::services::{Occasion, Service};
+use crate::services::Service;
 
 /// Bytes that one connection may read and send in one turn, each, before the others have theirs.
 const TURN: usize = 256 << 10;
@@ -80,21 +80,21 @@ enum Turn {
 }
 
 impl<S: Service> Connection<S> {
-    pub(super) fn open(
+    pub(super) fn new(
         socket: OwnedFd,
         peer: Address,
         ticket: Ticket,
         service: Arc<S>,
-        occasion: &Occasion<'_>,
+        talk: Conversation<S>,
         now: Nanos,
     ) -> Self {
         Self {
-            talk: Conversation::open(&*service, occasion, now),
+            framing: talk.framing(),
+            talk,
             socket,
             peer,
             service,
             ticket,
-            framing: occasion.framing,
             readable: false,
             hung_up: false,
             awaits_room: false,
@@ -307,7 +307,8 @@ impl<S: Service> Worker<S> {
         if matches!(turn, Turn::Unfinished) {
             self.carried.push(slot);
         }
-        let awaits_room = matches!(turn, Turn::Waits) && connection.talk.output(&connection.service).is_some();
+        let awaits_room =
+            matches!(turn, Turn::Waits) && connection.talk.output(&connection.service).is_some();
         if awaits_room != connection.awaits_room {
             connection.awaits_room = awaits_room;
             let mut event = EpollEvent::new(interest(awaits_room), Token::Connection(slot).pack());

@@ -1,5 +1,6 @@
 //! Datagrams: a batch in, each judged and answered in its place, a batch out.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -8,7 +9,7 @@ use std::time::SystemTime;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use sockkit_core::{Address, Framing, UnixName};
-use sockkit_sys::{Batch, Datagram, SendFailure, receive_queue_drops};
+use sockkit_sys::{Batch, Datagram, SendFailure, SockAddr, receive_queue_drops};
 
 use super::{Token, Worker};
 use crate::bucket::RateLimit;
@@ -110,6 +111,21 @@ impl<S: Service> Datagrams<S> {
     }
 }
 
+/// The sender of a datagram, read only if somebody asks.
+struct Source<'a>(&'a SockAddr);
+
+impl Source<'_> {
+    fn address(&self) -> Address {
+        Address::from_kernel(self.0).unwrap_or(Address::Unix(UnixName::Unnamed))
+    }
+}
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address().fmt(f)
+    }
+}
+
 /// What is done with a datagram.
 #[derive(Clone, Copy)]
 enum Verdict {
@@ -136,8 +152,7 @@ impl Desk<'_> {
         let Datagram { buffer, length, truncated, source, destination, local } = datagram;
         self.counters.bytes.received.add(length as u64);
         if self.shared.observer.wants_peers() {
-            let peer = Address::from_kernel(source).unwrap_or(Address::Unix(UnixName::Unnamed));
-            self.shared.observer.event(&Event::Datagram { peer: &peer, length });
+            self.shared.observer.event(&Event::Datagram { peer: &Source(source).address(), length });
         }
         if truncated {
             return Verdict::Drop(DropReason::Truncated);
@@ -149,8 +164,12 @@ impl Desk<'_> {
         if source.inet().as_ref().map(SocketAddr::ip).is_some_and(|ip| !rate.allow(ip, self.now)) {
             return Verdict::Drop(DropReason::RateLimit);
         }
-        let occasion =
-            Occasion { peer: source, host: &self.shared.host, now: Some(now), framing: Framing::Message };
+        let occasion = Occasion {
+            peer: &Source(source),
+            host: &self.shared.host,
+            now: Some(now),
+            framing: Framing::Message,
+        };
         match service.answer(&occasion, buffer, length, policy.limit(length)) {
             Answer::Bytes(length) => Verdict::Answer(length),
             Answer::Nothing => Verdict::Discard,

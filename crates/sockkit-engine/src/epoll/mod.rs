@@ -9,7 +9,6 @@ mod accept;
 mod connection;
 mod datagram;
 
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -100,9 +99,10 @@ impl<S: Service> Worker<S> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?;
         let wake = EpollEvent::new(EpollFlags::EPOLLIN, Token::Wake.pack());
         epoll.add(seat.shared.wake(seat.index), wake).map_err(fail)?;
-        let (messages, calls): (Vec<Post<S>>, Vec<Post<S>>) = seat.posts.into_iter().partition(|post| {
-            post.listener.transport().traits().session == Session::Connectionless
-        });
+        let (messages, calls): (Vec<Post<S>>, Vec<Post<S>>) = seat
+            .posts
+            .into_iter()
+            .partition(|post| post.listener.transport().traits().session == Session::Connectionless);
         let mut worker = Self {
             now: seat.shared.clock.now(),
             gates: calls.into_iter().map(Gate::new).collect(),

@@ -63,6 +63,10 @@ pub struct BuiltinState {
 impl Service for Builtin {
     type State = BuiltinState;
 
+    fn is_endless(&self) -> bool {
+        matches!(self, Self::Chargen)
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Echo => "echo",

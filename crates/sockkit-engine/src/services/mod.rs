@@ -13,10 +13,10 @@ mod greeting;
 mod qotd;
 mod time;
 
+use std::fmt;
 use std::time::SystemTime;
 
 use sockkit_core::Framing;
-use sockkit_sys::SockAddr;
 
 pub use builtin::{Builtin, BuiltinState};
 pub use greeting::Greeting;
@@ -54,10 +54,10 @@ pub trait Service: Send + Sync + 'static {
 }
 
 /// The circumstances in which a service is asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Occasion<'a> {
-    /// Who asks, as the kernel has it: most services never look, so nothing is converted for them.
-    pub peer: &'a SockAddr,
+    /// Who asks, as people read it. Most services never look, so it is made only for those that do.
+    pub peer: &'a dyn fmt::Display,
     /// The name of this host.
     pub host: &'a str,
     /// What time it is, if that is known.

@@ -128,10 +128,9 @@ impl Observer for Log {
                 "Closed {peer}: received {received} bytes, sent {sent} bytes in {duration:.3?} ({})",
                 reason.name()
             ),
-            Event::AcceptPaused { listener, error } if self.may_tell_trouble(Instant::now()) => format!(
-                "cannot accept on {listener}: {}; connections wait until others end",
-                describe(error)
-            ),
+            Event::AcceptPaused { listener, error } if self.may_tell_trouble(Instant::now()) => {
+                format!("cannot accept on {listener}: {}; connections wait until others end", describe(error))
+            }
             Event::Shed { peer, held } if self.may_tell_trouble(Instant::now()) => {
                 format!("Reset {peer}: {held} bytes were held for it, and all memory for peers is in use")
             }
@@ -149,7 +148,10 @@ mod tests {
     fn a_second_has_so_many_lines_and_the_next_one_more() {
         let log = Log::start(true).unwrap();
         let now = Instant::now();
-        assert_eq!((0..2 * LINES_PER_SECOND).filter(|_| log.may_write(now)).count(), LINES_PER_SECOND as usize);
+        assert_eq!(
+            (0..2 * LINES_PER_SECOND).filter(|_| log.may_write(now)).count(),
+            LINES_PER_SECOND as usize
+        );
         assert!(log.may_write(now + Duration::from_secs(1)));
     }
 

@@ -96,7 +96,9 @@ fn ledger_json(ledger: &LedgerTotals) -> Value {
 }
 
 fn object(counts: &[(&'static str, u64)]) -> Value {
-    Value::Object(counts.iter().map(|(name, count)| ((*name).to_owned(), Value::from(*count))).collect::<Map<_, _>>())
+    Value::Object(
+        counts.iter().map(|(name, count)| ((*name).to_owned(), Value::from(*count))).collect::<Map<_, _>>(),
+    )
 }
 
 fn named(names: &[&'static str], counts: &[u64]) -> Vec<(&'static str, u64)> {

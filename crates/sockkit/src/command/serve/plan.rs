@@ -5,9 +5,9 @@ use std::thread;
 use anyhow::Result;
 use sockkit_core::transport::Form;
 use sockkit_core::{Options, Session, TRANSPORTS, Target};
-use sockkit_engine::services::{Builtin, Greeting};
 use sockkit_engine::bucket::DEFAULT_RATE;
 use sockkit_engine::policy::ANSWER_FLOOR;
+use sockkit_engine::services::{Builtin, Greeting};
 use sockkit_engine::{Config, Limits, Plan};
 
 use crate::cli::{ServeArgs, ServiceName};

@@ -42,8 +42,10 @@ pub(super) fn until_ended(running: Running, signals: &Signals, args: &ServeArgs)
     let mut ending = false;
     loop {
         let until = next_stats.map_or(end, |moment| end.min(Deadline::at(moment)));
-        let mut polled =
-            [PollFd::new(signals.0.as_fd(), PollFlags::POLLIN), PollFd::new(running.as_fd(), PollFlags::POLLIN)];
+        let mut polled = [
+            PollFd::new(signals.0.as_fd(), PollFlags::POLLIN),
+            PollFd::new(running.as_fd(), PollFlags::POLLIN),
+        ];
         match poll(&mut polled, until.poll_timeout()) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno).context("cannot wait for signals"),
@@ -57,7 +59,11 @@ pub(super) fn until_ended(running: Running, signals: &Signals, args: &ServeArgs)
             running.drain();
         }
         while signals.arrived() {
-            if ending { running.abort() } else { running.drain() }
+            if ending {
+                running.abort()
+            } else {
+                running.drain()
+            }
             ending = true;
         }
         if let (Some(moment), Some(interval)) = (next_stats, args.stats)
