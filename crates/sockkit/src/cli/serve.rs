@@ -70,9 +70,9 @@ pub(crate) struct LifeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// Connections at a time; one more is reset. Lowered to what the limit of open files allows
-    #[arg(long, value_name = "N", default_value = "20000", value_parser = units::count)]
-    pub(crate) max_connections: usize,
+    /// Connections at a time; one more is reset [default: 20000, or what the limit of open files leaves room for]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub(crate) max_connections: Option<usize>,
 
     /// Connections at a time from one address (IPv6: one /64; Unix: one user); one more is reset; 0 is no limit
     /// [default: 256 for remote peers, no limit for those on this machine]

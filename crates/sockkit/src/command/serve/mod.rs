@@ -24,10 +24,10 @@ pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
     }
     let log = Arc::new(Log::start(args.verbose)?);
     let server = Server::bind(plans, config, log.clone())?;
-    if server.limits().max_connections < args.limits.max_connections {
-        log.say(format!(
-            "at most {} connections at a time: the limit of open files leaves room for no more (ulimit -n)",
-            server.limits().max_connections
+    let room = server.limits().max_connections;
+    if args.limits.max_connections.is_some_and(|wanted| wanted > room) {
+        warn(&format!(
+            "at most {room} connections at a time: the limit of open files leaves room for no more"
         ));
     }
     let listening = server.listening().to_vec();

@@ -51,7 +51,7 @@ pub(super) fn config(args: &ServeArgs) -> Config {
     options.unix_mode = limits.unix_mode;
 
     let mut granted = Limits::default();
-    granted.max_connections = limits.max_connections;
+    granted.max_connections = limits.max_connections.unwrap_or(granted.max_connections);
     if let Some(most) = limits.max_connections_per_peer {
         granted.max_connections_per_peer = (most > 0).then_some(most);
         granted.limit_local_peers = true;
