@@ -3,6 +3,7 @@
 mod cli;
 mod command;
 mod exit;
+mod stdout;
 mod units;
 
 use std::process::ExitCode;

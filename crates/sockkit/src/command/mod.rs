@@ -16,6 +16,6 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Command::Connect(args) => connect::run(*args),
         Command::Info(args) => info::run(&args),
         Command::Completions(args) => completions::shell(&args),
-        Command::Man => completions::man(),
+        Command::Man(args) => completions::man(&args),
     }
 }

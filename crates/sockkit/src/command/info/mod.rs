@@ -5,24 +5,18 @@ mod report;
 mod sysctl;
 mod text;
 
-use std::io::{self, Write};
-
 use anyhow::Result;
 
 use crate::cli::InfoArgs;
 use crate::exit::Outcome;
+use crate::stdout;
 
 pub(crate) fn run(args: &InfoArgs) -> Result<Outcome> {
     let report = probe::report();
-    let mut shown = match args.json {
-        true => serde_json::to_string(&report)?,
+    let shown = match args.json {
+        true => serde_json::to_string(&report)? + "\n",
         false => text::render(&report),
     };
-    if args.json {
-        shown.push('\n');
-    }
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(shown.as_bytes())?;
-    stdout.flush()?;
+    stdout::print(shown.as_bytes())?;
     Ok(Outcome::Success)
 }
