@@ -39,7 +39,8 @@ pub(crate) fn page(command: Option<&str>) -> Result<Vec<u8>> {
             cli.find_subcommand(name).with_context(|| format!("no command is called {name:?}"))?.clone()
         }
     };
-    // The table of exit codes has a section of its own, where its lines stay lines.
+    let notes = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
+    // They follow below, laid out: clap_mangen would run their lines together.
     command = command.after_help(None::<&str>).after_long_help(None::<&str>);
     let mut page = Vec::new();
     Man::new(command)
@@ -48,8 +49,34 @@ pub(crate) fn page(command: Option<&str>) -> Result<Vec<u8>> {
         .source(concat!("sockkit ", env!("CARGO_PKG_VERSION")))
         .manual("User Commands")
         .render(&mut page)?;
-    exit_status().to_writer(&mut page)?;
+    let mut end = notes_section(&notes.unwrap_or_default().replace(exit::TABLE, ""));
+    end.extend([exit_status()]);
+    end.to_writer(&mut page)?;
     Ok(page)
+}
+
+/// What stands below the options in the long help. A paragraph with an indented line is a table or an example and keeps
+/// its lines; the others are filled.
+fn notes_section(notes: &str) -> Roff {
+    let mut roff = Roff::new();
+    if notes.trim().is_empty() {
+        return roff;
+    }
+    roff.control("SH", ["NOTES"]);
+    for paragraph in notes.trim().split("\n\n") {
+        roff.control("PP", []);
+        let keeps_lines = paragraph.lines().any(|line| line.starts_with(' '));
+        if keeps_lines {
+            roff.control("nf", []);
+        }
+        for line in paragraph.lines() {
+            roff.text([roman(line)]);
+        }
+        if keeps_lines {
+            roff.control("fi", []);
+        }
+    }
+    roff
 }
 
 fn exit_status() -> Roff {
@@ -66,6 +93,14 @@ mod tests {
     use clap::ValueEnum;
 
     use super::*;
+
+    #[test]
+    fn notes_keep_their_lines_where_they_are_laid_out() {
+        let notes = notes_section("Examples:\n  one  1\n  two  2\n\nWords that\nflow.\n\n").to_roff();
+        let body = notes.split_once(".SH NOTES\n").map(|(_, body)| body);
+        assert_eq!(body, Some(".PP\n.nf\nExamples:\n  one  1\n  two  2\n.fi\n.PP\nWords that\nflow.\n"));
+        assert_eq!(notes_section("\n\n").to_roff(), Roff::new().to_roff());
+    }
 
     #[test]
     fn every_shell_has_a_script_that_knows_every_command() {

@@ -1,6 +1,6 @@
 //! What the commands do.
 
-mod completions;
+pub(crate) mod completions;
 mod connect;
 mod info;
 mod serve;
