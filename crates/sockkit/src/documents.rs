@@ -1,5 +1,5 @@
 //! Documents that are kept beside the code and must say the same: help texts, manual pages and completion scripts, under
-//! `docs/`.
+//! `docs/`, and the tables of README.md.
 //!
 //! The interface cannot drift unseen: a change of a flag changes a file, and the file is in the commit. After a change
 //! that is meant, run `scripts/update-snapshots`.
@@ -13,6 +13,7 @@ use clap_complete::Shell;
 
 use crate::cli::Cli;
 use crate::command::completions;
+use crate::exit;
 
 const UPDATE: &str = "UPDATE_SNAPSHOTS";
 
@@ -43,6 +44,45 @@ fn completions_are_as_documented() {
     let files =
         [file("sockkit.bash", Shell::Bash), file("_sockkit", Shell::Zsh), file("sockkit.fish", Shell::Fish)];
     compare("docs/completions", &BTreeMap::from(files));
+}
+
+#[test]
+fn the_readme_has_the_table_of_exit_codes() {
+    let readme = readme();
+    let rows: Vec<_> = exit::rows().map(|(code, meaning)| format!("| {code} | {meaning} |")).collect();
+    assert_eq!(rows.len(), 7);
+    assert!(
+        readme.contains(&rows.join("\n")),
+        "README.md lacks the table of exit codes:\n{}",
+        rows.join("\n")
+    );
+}
+
+/// A limit that is not in the README's table is one that nobody sets; a default that differs from it misleads.
+#[test]
+fn the_readme_has_every_limit_with_its_default() {
+    let readme = readme();
+    let mut cli = Cli::command();
+    cli.build();
+    let serve = cli.find_subcommand("serve").unwrap();
+    let limits =
+        serve.get_arguments().filter(|arg| matches!(arg.get_help_heading(), Some("Limits" | "Datagrams")));
+    for limit in limits {
+        let start = format!("| `--{}` | ", limit.get_long().unwrap());
+        let row = readme.lines().find(|line| line.starts_with(&start));
+        let row = row.unwrap_or_else(|| panic!("README.md has no line that begins with {start:?}"));
+        for default in limit.get_default_values().iter().filter(|_| limit.get_action().takes_values()) {
+            let default = default.to_string_lossy();
+            assert!(
+                row[start.len()..].starts_with(&*default),
+                "the default is {default}, but README.md has {row}"
+            );
+        }
+    }
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).unwrap()
 }
 
 fn root() -> PathBuf {
