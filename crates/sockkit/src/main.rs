@@ -5,7 +5,6 @@ mod command;
 #[cfg(test)]
 mod documents;
 mod exit;
-mod stdout;
 mod units;
 
 use std::process::ExitCode;

@@ -8,16 +8,16 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
+use crate::command::output;
 use crate::exit::{self, Outcome};
-use crate::stdout;
 
 pub(crate) fn shell(args: &CompletionsArgs) -> Result<Outcome> {
-    stdout::print(&script(args.shell))?;
+    output::print(&script(args.shell))?;
     Ok(Outcome::Success)
 }
 
 pub(crate) fn man(args: &ManArgs) -> Result<Outcome> {
-    stdout::print(&page(args.command.as_deref())?)?;
+    output::print(&page(args.command.as_deref())?)?;
     Ok(Outcome::Success)
 }
 

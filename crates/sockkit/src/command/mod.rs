@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 mod connect;
 mod info;
+mod output;
 mod serve;
 
 use anyhow::Result;

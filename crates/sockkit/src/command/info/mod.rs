@@ -8,8 +8,8 @@ mod text;
 use anyhow::Result;
 
 use crate::cli::InfoArgs;
+use crate::command::output;
 use crate::exit::Outcome;
-use crate::stdout;
 
 pub(crate) fn run(args: &InfoArgs) -> Result<Outcome> {
     let report = probe::report();
@@ -17,6 +17,6 @@ pub(crate) fn run(args: &InfoArgs) -> Result<Outcome> {
         true => serde_json::to_string(&report)? + "\n",
         false => text::render(&report),
     };
-    stdout::print(shown.as_bytes())?;
+    output::print(shown.as_bytes())?;
     Ok(Outcome::Success)
 }
