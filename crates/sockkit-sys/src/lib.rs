@@ -13,6 +13,7 @@ mod batch;
 mod call;
 mod message;
 mod socket;
+mod uring;
 
 pub use address::{SockAddr, UnixName};
 pub use batch::{Batch, Datagram, SendFailure};
@@ -20,3 +21,4 @@ pub use message::{Received, receive_message};
 pub use socket::{
     accept, bind, connect, local_address, peer_address, receive_queue_drops, recv, send, send_to, socket,
 };
+pub use uring::probe_io_uring;

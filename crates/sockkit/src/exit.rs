@@ -17,6 +17,11 @@ Exit codes:
   5  the peer broke off: reset, or closed early
   6  local trouble: address in use, a path that is not a socket, permission, out of descriptors, disk full";
 
+/// The rows of the table: a code, and what it means.
+pub(crate) fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
+    TABLE.lines().skip(1).filter_map(|line| line.trim_start().split_once("  "))
+}
+
 /// How a command ended, when it ended without an error to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {

@@ -2,6 +2,8 @@
 
 mod cli;
 mod command;
+#[cfg(test)]
+mod documents;
 mod exit;
 mod render;
 mod units;

@@ -20,32 +20,55 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// Each is described where its arguments are; a word here would hide that.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Echo, greet or answer on any mix of transports at once
     Serve(Box<ServeArgs>),
-    /// Talk to a server: stdin goes to it, what it says to stdout
     Connect(Box<ConnectArgs>),
-    /// Tell what this machine has: transports, limits, io_uring
     Info(InfoArgs),
-    /// Print the completion script of a shell
     Completions(CompletionsArgs),
-    /// Print the manual page, as troff
-    Man,
+    Man(ManArgs),
 }
 
+/// Tell what this machine has: transports, limits, io_uring
+///
+/// Everything is asked by trying it; what is missing comes with its likely cause, and a setting that cannot be read
+/// is unknown with the reason.
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
-    /// Print one JSON object
+    /// Print one JSON object on one line
+    ///
+    /// Its members: `version`; `host`; `kernel` {`name`, `release`, `machine`}; `transports`, a list of {`scheme`,
+    /// `available`, `why_not`}; `io_uring` {`available`, `why_not`}; `descriptors` {`soft`, `hard`}, where null is
+    /// unlimited; `sysctls`, each a number, a list of numbers or null; `unknown`, which says for each name that is
+    /// missing above why it is.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
+/// Print the completion script of a shell
+///
+/// bash: `sockkit completions bash > ~/.local/share/bash-completion/completions/sockkit`; zsh: into a file called
+/// `_sockkit` in a directory of `$fpath`; fish: `~/.config/fish/completions/sockkit.fish`.
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
     /// Which shell
     pub(crate) shell: clap_complete::Shell,
 }
+
+/// Print a manual page, as troff
+///
+/// Without a command it is sockkit(1), with one that command's own page, such as sockkit-serve(1). Read one with
+/// `sockkit man serve | man -l -`; install one with `sockkit man serve > /usr/local/share/man/man1/sockkit-serve.1`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Whose page; without it the page of sockkit itself
+    #[arg(value_parser = PAGES)]
+    pub(crate) command: Option<String>,
+}
+
+/// The commands that have a page: all of them.
+const PAGES: [&str; 5] = ["serve", "connect", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {
@@ -54,5 +77,11 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_page() {
+        let cli = super::Cli::command();
+        assert!(cli.get_subcommands().map(clap::Command::get_name).eq(super::PAGES));
     }
 }

@@ -1,8 +1,9 @@
 //! What the commands do.
 
-mod completions;
+pub(crate) mod completions;
 mod connect;
 mod info;
+mod output;
 mod serve;
 
 use anyhow::Result;
@@ -16,6 +17,6 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Command::Connect(args) => connect::run(*args),
         Command::Info(args) => info::run(&args),
         Command::Completions(args) => completions::shell(&args),
-        Command::Man => completions::man(),
+        Command::Man(args) => completions::man(&args),
     }
 }

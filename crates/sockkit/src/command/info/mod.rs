@@ -1,0 +1,22 @@
+//! `sockkit info`: what this machine has. Gathered first (`probe`), as a plain value (`report`), then shown.
+
+mod probe;
+mod report;
+mod sysctl;
+mod text;
+
+use anyhow::Result;
+
+use crate::cli::InfoArgs;
+use crate::command::output;
+use crate::exit::Outcome;
+
+pub(crate) fn run(args: &InfoArgs) -> Result<Outcome> {
+    let report = probe::report();
+    let shown = match args.json {
+        true => serde_json::to_string(&report)? + "\n",
+        false => text::render(&report),
+    };
+    output::print(shown.as_bytes())?;
+    Ok(Outcome::Success)
+}
