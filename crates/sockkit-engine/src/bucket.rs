@@ -6,9 +6,10 @@
 //! token or is dropped.
 //!
 //! What it does and what it does not:
-//! - A loop faster than the rate ends in little more than a second. On a local network a turn takes well below a
-//!   millisecond, so the [default](DEFAULT_RATE) ends it there. Several loops between the same two hosts draw on one
-//!   bucket; those that are left when their sum falls below the rate go on.
+//! - A loop faster than the rate empties its bucket and ends: at ten times the rate within a ninth of a second, at
+//!   twice the rate after one second. On a local network a turn takes well below a millisecond, so the
+//!   [default](DEFAULT_RATE) ends it there. Several loops between the same two hosts draw on one bucket; those that
+//!   are left when their sum falls below the rate go on.
 //! - A slower loop goes on, at most at the rate: with the default that is one between hosts whose round trip takes more
 //!   than a millisecond. Lost datagrams will end it.
 //! - The bound is that of a bucket. A source that sends to several workers of a server (from several ports) has one in
