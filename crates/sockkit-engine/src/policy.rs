@@ -1,0 +1,316 @@
+//! Which datagrams may be answered, and with how much.
+//!
+//! Anybody can send a datagram in anybody's name. A server that answers all of them can be used in two ways against
+//! others, and this is what stands in the way of both:
+//!
+//! - **Loops** (CVE-1999-0103, CVE-2024-2169): one datagram in the name of another echo, chargen or time server, and
+//!   the two answer each other for ever. Servers listen on well-known ports, and clients call from others; so what
+//!   comes from a well-known port, or from ourselves, is dropped ([`Policy::judge`]). What this cannot see, two
+//!   servers on high ports, is left to the [rate limit](crate::bucket).
+//! - **Amplification**: a small datagram in the name of a victim, who gets a large answer. So an answer is never larger
+//!   than its request, or than [`ANSWER_FLOOR`] bytes ([`Policy::limit`]).
+//!
+//! All of it is decided for each datagram: no system call, no allocation, a handful of comparisons.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use sockkit_sys::SockAddr;
+
+use crate::counters::DropReason;
+
+/// Bytes that any request may be answered with, however short it is: enough for RFC 868, for the 26 bytes of our
+/// RFC 867, for the default greeting and for one of the sayings, whose clients send next to nothing.
+pub const ANSWER_FLOOR: usize = 32;
+
+/// Ports below this are well-known ones, of servers (RFC 6335, "System Ports").
+const WELL_KNOWN_END: u16 = 1024;
+
+/// NFS: a server that answers from outside the well-known ports.
+const NFS: u16 = 2049;
+
+/// What a server is willing to answer.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    allow_any_source: bool,
+    allow_amplification: bool,
+    /// Where we listen, in order of ports.
+    listeners: Box<[SocketAddr]>,
+    /// The addresses of this host, in order.
+    interfaces: Box<[IpAddr]>,
+}
+
+impl Policy {
+    /// A policy for a process whose datagram listeners are bound to `listeners` (with the ports that they really have)
+    /// on a host whose interfaces have the addresses `interfaces`. The latter tell which sources are ourselves where a
+    /// listener is bound to the wildcard address; loopback addresses always are and need not be among them.
+    ///
+    /// Interfaces that get an address later are not known: from there only the rate limit ends a loop.
+    pub fn new(listeners: &[SocketAddr], interfaces: &[IpAddr]) -> Self {
+        let mut listeners: Box<[_]> = listeners.iter().copied().map(canonical).collect();
+        listeners.sort_unstable_by_key(SocketAddr::port);
+        let mut interfaces: Box<[_]> = interfaces.iter().map(IpAddr::to_canonical).collect();
+        interfaces.sort_unstable();
+        Self { listeners, interfaces, ..Self::default() }
+    }
+
+    /// Whether to answer sources that look like servers, like ourselves or like groups: for test set-ups, not for the
+    /// internet. Nobody can be answered at port 0 or without a name even so.
+    pub fn allow_any_source(self, allow: bool) -> Self {
+        Self { allow_any_source: allow, ..self }
+    }
+
+    /// Whether answers may be larger than their requests.
+    pub fn allow_amplification(self, allow: bool) -> Self {
+        Self { allow_amplification: allow, ..self }
+    }
+
+    /// Whether a datagram may be answered: one from `source` to `destination` that came in at the address `local`. The
+    /// latter two as in [`sockkit_sys::Datagram`]; `None` if they are not known.
+    ///
+    /// # Errors
+    /// Why it is to be dropped.
+    pub fn judge(
+        &self,
+        source: &SockAddr,
+        destination: Option<IpAddr>,
+        local: Option<IpAddr>,
+    ) -> Result<(), DropReason> {
+        match source.inet() {
+            Some(source) => self.judge_inet(source, destination, local),
+            None => judge_unix(source),
+        }
+    }
+
+    /// As [`Policy::judge`], for the internet families.
+    ///
+    /// # Errors
+    /// [`DropReason::SourcePort`], [`DropReason::OwnAddress`] or [`DropReason::Multicast`], the first that holds.
+    pub fn judge_inet(
+        &self,
+        source: SocketAddr,
+        destination: Option<IpAddr>,
+        local: Option<IpAddr>,
+    ) -> Result<(), DropReason> {
+        let source = canonical(source);
+        if source.port() == 0 {
+            return Err(DropReason::SourcePort);
+        }
+        if self.allow_any_source {
+            return Ok(());
+        }
+        if source.port() < WELL_KNOWN_END || source.port() == NFS {
+            return Err(DropReason::SourcePort);
+        }
+        if self.is_own(source) {
+            return Err(DropReason::OwnAddress);
+        }
+        if is_nobody(source.ip()) || destination.is_some_and(|destination| is_group(destination, local)) {
+            return Err(DropReason::Multicast);
+        }
+        Ok(())
+    }
+
+    /// The most bytes that a request of so many bytes may be answered with.
+    pub fn limit(&self, request_length: usize) -> usize {
+        if self.allow_amplification { usize::MAX } else { request_length.max(ANSWER_FLOOR) }
+    }
+
+    /// Whether one of our listeners sends from this address.
+    fn is_own(&self, source: SocketAddr) -> bool {
+        let first = self.listeners.partition_point(|listener| listener.port() < source.port());
+        self.listeners[first..].iter().take_while(|listener| listener.port() == source.port()).any(
+            |listener| match listener.ip() {
+                ip if !ip.is_unspecified() => ip == source.ip(),
+                // Bound to [::] a socket receives IPv4 too (unless it is IPV6_V6ONLY, which matters little here).
+                ip => (ip.is_ipv6() || source.is_ipv4()) && self.is_this_host(source.ip()),
+            },
+        )
+    }
+
+    fn is_this_host(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || self.interfaces.binary_search(&ip).is_ok()
+    }
+}
+
+/// As [`Policy::judge`], for datagrams between Unix sockets. Nobody can send those in another's name, so the only
+/// question is whether the sender has a name to answer to.
+///
+/// # Errors
+/// [`DropReason::UnnamedSource`].
+pub fn judge_unix(source: &SockAddr) -> Result<(), DropReason> {
+    if source.is_named() { Ok(()) } else { Err(DropReason::UnnamedSource) }
+}
+
+/// An IPv4 address in IPv6's clothes, as dual-stack sockets report them, as the IPv4 address that it is.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Whether this is no single host: multicast, broadcast, or unspecified.
+fn is_nobody(ip: IpAddr) -> bool {
+    ip.is_multicast() || ip.is_unspecified() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+/// Whether a datagram was sent to more hosts than us. The broadcast address of a subnet can be told from ours only by
+/// what the kernel reports: the address in the datagram and the address that received it then differ.
+fn is_group(destination: IpAddr, local: Option<IpAddr>) -> bool {
+    let destination = destination.to_canonical();
+    is_nobody(destination) || local.is_some_and(|local| local.to_canonical() != destination)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use sockkit_core::{Address, UnixName};
+    use std::net::Ipv6Addr;
+
+    use DropReason::{Multicast, OwnAddress, SourcePort, UnnamedSource};
+
+    /// Listeners on a wildcard address of each family and on a single one of each; interfaces of this host.
+    fn policy() -> Policy {
+        let listeners =
+            ["192.0.2.1:9007", "0.0.0.0:9000", "[::]:9001", "[2001:db8::1]:9006", "192.0.2.1:9000"];
+        let interfaces = ["198.51.100.7", "192.0.2.1", "2001:db8::1"];
+        Policy::new(
+            &listeners.map(|text| text.parse().unwrap()),
+            &interfaces.map(|text| text.parse().unwrap()),
+        )
+    }
+
+    fn judge(policy: &Policy, source: &str) -> Result<(), DropReason> {
+        policy.judge(&SockAddr::from_inet(source.parse().unwrap()), None, None)
+    }
+
+    #[test]
+    fn ports_of_servers_are_not_answered() {
+        for (source, verdict) in [
+            ("203.0.113.5:0", Err(SourcePort)),
+            ("203.0.113.5:1", Err(SourcePort)),
+            ("203.0.113.5:7", Err(SourcePort)),
+            ("203.0.113.5:1023", Err(SourcePort)),
+            ("203.0.113.5:1024", Ok(())),
+            ("203.0.113.5:2048", Ok(())),
+            ("203.0.113.5:2049", Err(SourcePort)),
+            ("203.0.113.5:2050", Ok(())),
+            ("203.0.113.5:65535", Ok(())),
+            ("[2001:db8::99]:19", Err(SourcePort)),
+            ("[2001:db8::99]:1900", Ok(())),
+            ("127.0.0.1:1023", Err(SourcePort)),
+        ] {
+            assert_eq!(judge(&policy(), source), verdict, "{source}");
+        }
+    }
+
+    #[test]
+    fn our_own_listeners_are_not_answered() {
+        for (source, verdict) in [
+            // Bound to 0.0.0.0:9000.
+            ("127.0.0.1:9000", Err(OwnAddress)),
+            ("127.8.8.8:9000", Err(OwnAddress)),
+            ("198.51.100.7:9000", Err(OwnAddress)),
+            ("[::ffff:198.51.100.7]:9000", Err(OwnAddress)),
+            ("203.0.113.5:9000", Ok(())),
+            ("[::1]:9000", Ok(())),
+            // Bound to [::]:9001.
+            ("[::1]:9001", Err(OwnAddress)),
+            ("127.0.0.1:9001", Err(OwnAddress)),
+            ("[::ffff:127.0.0.1]:9001", Err(OwnAddress)),
+            ("[2001:db8::1]:9001", Err(OwnAddress)),
+            ("[2001:db8::2]:9001", Ok(())),
+            // Bound to one address.
+            ("192.0.2.1:9007", Err(OwnAddress)),
+            ("192.0.2.1:9000", Err(OwnAddress)),
+            ("198.51.100.7:9007", Ok(())),
+            ("127.0.0.1:9007", Ok(())),
+            ("[2001:db8::1]:9006", Err(OwnAddress)),
+            // Another port.
+            ("127.0.0.1:9002", Ok(())),
+            ("192.0.2.1:40000", Ok(())),
+        ] {
+            assert_eq!(judge(&policy(), source), verdict, "{source}");
+        }
+        assert_eq!(judge(&Policy::default(), "127.0.0.1:9000"), Ok(()));
+    }
+
+    #[test]
+    fn groups_are_neither_sources_nor_destinations() {
+        for source in
+            ["224.0.0.1:5353", "[ff02::1]:5353", "255.255.255.255:9999", "0.0.0.0:5000", "[::]:5000"]
+        {
+            assert_eq!(judge(&policy(), source), Err(Multicast), "{source}");
+        }
+        let source = "203.0.113.5:5000".parse().unwrap();
+        for (destination, local, verdict) in [
+            ("192.0.2.1", Some("192.0.2.1"), Ok(())),
+            ("192.0.2.1", None, Ok(())),
+            ("::ffff:192.0.2.1", Some("192.0.2.1"), Ok(())),
+            ("2001:db8::1", Some("2001:db8::1"), Ok(())),
+            ("192.0.2.255", Some("192.0.2.1"), Err(Multicast)),
+            ("255.255.255.255", Some("192.0.2.1"), Err(Multicast)),
+            ("255.255.255.255", None, Err(Multicast)),
+            ("239.1.2.3", None, Err(Multicast)),
+            ("::ffff:239.1.2.3", None, Err(Multicast)),
+            ("ff02::1", Some("ff02::1"), Err(Multicast)),
+        ] {
+            let destination = Some(destination.parse().unwrap());
+            let local = local.map(|text| text.parse().unwrap());
+            assert_eq!(policy().judge_inet(source, destination, local), verdict, "{destination:?}");
+        }
+    }
+
+    #[test]
+    fn any_source_means_any_that_can_be_answered() {
+        let policy = policy().allow_any_source(true);
+        for source in ["203.0.113.5:7", "127.0.0.1:9000", "224.0.0.1:5353", "192.0.2.1:2049"] {
+            assert_eq!(judge(&policy, source), Ok(()), "{source}");
+        }
+        assert_eq!(judge(&policy, "203.0.113.5:0"), Err(SourcePort));
+        let (source, broadcast) = ("203.0.113.5:5000".parse().unwrap(), "255.255.255.255".parse().unwrap());
+        assert_eq!(policy.judge_inet(source, Some(broadcast), None), Ok(()));
+    }
+
+    #[test]
+    fn a_unix_sender_needs_a_name() {
+        for (name, verdict) in [
+            (UnixName::Unnamed, Err(UnnamedSource)),
+            (UnixName::Abstract(b"a".to_vec()), Ok(())),
+            (UnixName::Path("/tmp/s".into()), Ok(())),
+        ] {
+            let source = Address::Unix(name).to_kernel().unwrap();
+            assert_eq!(policy().judge(&source, None, None), verdict);
+            assert_eq!(policy().allow_any_source(true).judge(&source, None, None), verdict);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_no_larger_than_its_request_or_32_bytes() {
+        let limits = |policy: Policy| [0, 1, 32, 33, 65_507].map(|length| policy.limit(length));
+        assert_eq!(limits(policy()), [32, 32, 32, 33, 65_507]);
+        assert_eq!(limits(policy().allow_amplification(true)), [usize::MAX; 5]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_mapped_address_is_judged_as_what_it_is(
+            ip in prop_oneof![any::<u32>(), Just(0x7f00_0001), Just(0xc633_6407), Just(u32::MAX)],
+            port in prop_oneof![any::<u16>(), Just(9000), Just(9001)],
+            destination in any::<u32>(),
+            local in any::<u32>(),
+        ) {
+            let plain = |ip: u32| IpAddr::V4(ip.into());
+            let mapped = |ip: u32| IpAddr::V6(Ipv4Addr::from(ip).to_ipv6_mapped());
+            let judge = |form: &dyn Fn(u32) -> IpAddr| {
+                let source = SocketAddr::new(form(ip), port);
+                policy().judge_inet(source, Some(form(destination)), Some(form(local)))
+            };
+            prop_assert_eq!(judge(&plain), judge(&mapped));
+        }
+
+        #[test]
+        fn no_datagram_makes_it_panic(ip: [u8; 16], port: u16, destination: [u8; 16], local: [u8; 16]) {
+            let [ip, destination, local] = [ip, destination, local].map(|bytes| IpAddr::V6(Ipv6Addr::from(bytes)));
+            let _ = policy().judge_inet(SocketAddr::new(ip, port), Some(destination), Some(local));
+        }
+    }
+}
