@@ -1,14 +1,15 @@
 //! A server: listeners, the workers that serve them, and the way to end both.
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{Shutdown, shutdown};
 use sockkit_core::{Address, Error, ErrorKind, Listener, Options, Session, Target, UnixName, listen};
 
 use crate::admission::Admission;
@@ -108,6 +109,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Box<[Counters]>,
     stage: AtomicU8,
     wakes: Box<[EventFd]>,
+    /// Sockets on which workers wait without looking at their eventfd.
+    bells: Mutex<Vec<OwnedFd>>,
     running: AtomicUsize,
     ended: EventFd,
 }
@@ -152,6 +155,23 @@ impl Shared {
             // It fails only when it would block, with 2^64 - 2 wake-ups unread: the worker is awake.
             let _ = wake.write(1);
         }
+        for bell in &*self.bells() {
+            ring(bell);
+        }
+    }
+
+    /// Has this socket shut down when the stage rises, or now if it has risen already.
+    pub(crate) fn hang_bell(&self, socket: OwnedFd) {
+        let mut bells = self.bells();
+        if self.stage() > Stage::Serving {
+            ring(&socket);
+        }
+        bells.push(socket);
+    }
+
+    fn bells(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+        // Pushing is all that is done under the lock, so a panic leaves nothing half done.
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -206,6 +226,7 @@ impl<S: Service> Server<S> {
             observer,
             counters: (0..workers).map(|_| Counters::default()).collect(),
             stage: AtomicU8::new(Stage::Serving as u8),
+            bells: Mutex::default(),
             wakes: (0..workers).map(|_| event()).collect::<Result<_, _>>()?,
             running: AtomicUsize::new(workers),
             ended: event()?,
@@ -314,6 +335,12 @@ impl AsFd for Running {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.ended.as_fd()
     }
+}
+
+/// Ends every wait on a socket, and lets none begin. A UDP socket that is not connected answers ENOTCONN and does it all
+/// the same.
+fn ring(socket: &OwnedFd) {
+    let _ = shutdown(socket.as_raw_fd(), Shutdown::Read);
 }
 
 fn event() -> Result<EventFd, Error> {

@@ -91,13 +91,28 @@ impl Batch {
         self.slots
     }
 
-    /// Receives what waits, at most `most` datagrams, without waiting for more, and forgets what was received or queued
-    /// before. Answers how many came: fewer than asked for means that the queue was empty for a moment.
+    /// Receives what waits, at most `most` datagrams, and forgets what was received or queued before. Answers how many
+    /// came: fewer than asked for means that the queue was empty for a moment.
     ///
     /// # Errors
     /// As recvmmsg(2): `EAGAIN` when nothing waits; an error pending on the socket (`ECONNREFUSED` from an earlier
     /// send, for example), which reading it clears.
     pub fn receive(&mut self, fd: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+        self.receive_with(fd, most, libc::MSG_DONTWAIT)
+    }
+
+    /// As [`Batch::receive`], but waits for the first datagram, on a socket that is not set to `O_NONBLOCK`.
+    ///
+    /// shutdown(2) of the socket ends the wait, for good: what comes then is one datagram of length 0 without a
+    /// source ([`SockAddr::is_named`]), which on an internet socket is nothing else.
+    ///
+    /// # Errors
+    /// As [`Batch::receive`].
+    pub fn wait_and_receive(&mut self, fd: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+        self.receive_with(fd, most, libc::MSG_WAITFORONE)
+    }
+
+    fn receive_with(&mut self, fd: BorrowedFd<'_>, most: usize, flags: libc::c_int) -> io::Result<usize> {
         self.queued.clear();
         let payload = self.payload.as_mut_ptr();
         for slot in 0..self.used {
@@ -118,7 +133,8 @@ impl Batch {
             header.msg_flags = 0;
         }
         self.used = 0;
-        // "The timeout argument … if NULL, the call blocks indefinitely" unless MSG_DONTWAIT is given, which it is.
+        // "MSG_WAITFORONE turns on MSG_DONTWAIT after the first message has been received": without either flag a call
+        // would wait until `most` datagrams have come.
         // SAFETY: every header points into the boxes and the vector that `self` owns and does not move; each length is
         // that of the object pointed at.
         let count = retry(|| unsafe {
@@ -126,7 +142,7 @@ impl Batch {
                 fd.as_raw_fd(),
                 self.headers.as_mut_ptr(),
                 self.slots.min(most) as libc::c_uint,
-                libc::MSG_DONTWAIT,
+                flags as _,
                 ptr::null_mut(),
             )
         })? as usize;

@@ -128,6 +128,9 @@ impl<S: Service> Worker<S> {
     }
 
     fn serve(mut self) -> Result<(), Error> {
+        if self.is_alone() {
+            return self.serve_alone();
+        }
         let mut events = [EpollEvent::empty(); EVENTS];
         while !self.is_over() {
             let count = match self.epoll.wait(&mut events, self.timeout()) {
