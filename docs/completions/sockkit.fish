@@ -38,6 +38,35 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l mptcp -d 'List
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l unix -d 'Listen: Unix-domain stream socket' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l unix-dgram -d 'Listen: Unix-domain datagram socket' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l unix-seqpacket -d 'Listen: Unix-domain socket with a connection that keeps message boundaries' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l service -d 'What to say on every listener that has no service of its own' -r -f -a "echo\t'Send back what arrives (RFC 862)'
+greet\t'Say a greeting and close'
+discard\t'Throw away what arrives (RFC 863)'
+chargen\t'Send a pattern of characters without end (RFC 864)'
+daytime\t'Send the date and time as text and close (RFC 867)'
+time\t'Send the seconds since 1900 as 32 bits and close (RFC 868)'
+qotd\t'Send a quote of the day and close (RFC 865)'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l greeting -d 'Greet with this text (implies --service greet); {peer} and {host} are filled in [default: Thank you for connecting]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l stats -d 'Print counters while running, at this interval' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l accept -d 'End after so many connections (and datagrams, on datagram listeners), once they are served' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l duration -d 'End after this time, as on SIGTERM' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l grace -d 'How long connections may take to end once the server ends; what is left then is reset' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l max-connections -d 'Connections at a time; one more is reset [default: 20000, or what the limit of open files leaves room for]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l max-connections-per-peer -d 'Connections at a time from one address (IPv6: one /64; Unix: one user); one more is reset; 0 is no limit [default: 256 for remote peers, no limit for those on this machine]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l idle-timeout -d 'Close a connection on which nothing was sent or received for so long; 0 is never' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l write-timeout -d 'Reset a connection whose peer takes nothing of what waits for it for so long; 0 is never' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l linger-timeout -d 'After the last word, go on reading for so long, so that the peer gets all that was said' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l max-queue -d 'Bytes held for one peer; reading from it pauses above that' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l max-memory -d 'Bytes held for all peers; above that the peer for which most is held is reset' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l backlog -d 'Connections that may wait to be accepted (capped by net.core.somaxconn)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l rcvbuf -d 'Bytes of SO_RCVBUF (capped by net.core.rmem_max) [default: 4MiB on UDP, else the kernel\'s]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l sndbuf -d 'Bytes of SO_SNDBUF (capped by net.core.wmem_max) [default: 4MiB on UDP, else the kernel\'s]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l workers -d 'Threads, each with a loop of its own [default: one for each processor]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l unix-mode -d 'Permissions of Unix socket paths, in octal' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l rate-limit -d 'Datagrams a second that are read from one address (IPv6: one /64), the others are dropped; 0 is no limit [default: 1000 for remote sources, no limit for those on this machine]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -s v -l verbose -d 'Log each peer on stderr'
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l json -d 'Print the ready lines, the counters and the summary as JSON, one object a line, on stdout'
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l allow-amplification -d 'Answer with more bytes than were asked with (and more than 32): others can aim the answers at a victim'
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l allow-any-source -d 'Answer datagrams from well-known ports, from our own addresses, from and to multicast and broadcast: two servers can be made to answer each other for ever'
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l tcp -d 'Connect: TCP over IPv4 or IPv6' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l udp -d 'Connect: UDP datagrams over IPv4 or IPv6' -r
