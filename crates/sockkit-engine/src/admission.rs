@@ -73,9 +73,9 @@ impl Admission {
     }
 
     /// The connection has ended.
-    pub(crate) fn leave(&self, ticket: Ticket) {
+    pub(crate) fn leave(&self, Ticket(key): Ticket) {
         self.open.fetch_sub(1, Ordering::Relaxed);
-        let Ticket(Some(key)) = ticket else { return };
+        let Some(key) = key else { return };
         let mut per_peer = self.per_peer();
         if let Some(count) = per_peer.get_mut(&key) {
             *count -= 1;

@@ -15,7 +15,7 @@
 //! use sockkit_engine::{Config, EpollEngine, Plan, Server, Silent};
 //!
 //! let plan = Plan { target: "tcp://127.0.0.1:0".parse()?, service: Builtin::Echo };
-//! let server = Server::bind(vec![plan], Config::default(), Arc::new(Silent))?;
+//! let server = Server::bind(vec![plan], &Config::default(), Arc::new(Silent))?;
 //! let address = server.listening()[0].0.parse()?;
 //! let running = server.start::<EpollEngine>()?;
 //!

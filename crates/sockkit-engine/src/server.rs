@@ -188,7 +188,7 @@ impl<S: Service> Server<S> {
     ///
     /// # Errors
     /// As [`sockkit_core::listen`], for the first that cannot be opened.
-    pub fn bind(plans: Vec<Plan<S>>, config: Config, observer: Arc<dyn Observer>) -> Result<Self, Error> {
+    pub fn bind(plans: Vec<Plan<S>>, config: &Config, observer: Arc<dyn Observer>) -> Result<Self, Error> {
         let workers = config.workers.max(1);
         let mut seats: Vec<Vec<Post<S>>> = (0..workers).map(|_| Vec::new()).collect();
         let (mut listening, mut own) = (Vec::new(), Vec::new());

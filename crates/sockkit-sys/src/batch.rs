@@ -133,24 +133,51 @@ impl Batch {
             header.msg_flags = 0;
         }
         self.used = 0;
-        // "MSG_WAITFORONE turns on MSG_DONTWAIT after the first message has been received": without either flag a call
-        // would wait until `most` datagrams have come.
-        // SAFETY: every header points into the boxes and the vector that `self` owns and does not move; each length is
-        // that of the object pointed at.
-        let count = retry(|| unsafe {
-            libc::recvmmsg(
-                fd.as_raw_fd(),
-                self.headers.as_mut_ptr(),
-                self.slots.min(most) as libc::c_uint,
-                flags as _,
-                ptr::null_mut(),
-            )
-        })? as usize;
+        let count = self.call_receive(fd, most.clamp(1, self.slots), flags)?;
         for slot in 0..count {
             self.names[slot].length = self.headers[slot].msg_hdr.msg_namelen;
         }
         self.used = count;
         Ok(count)
+    }
+
+    /// recvmmsg(2), or for one datagram recvmsg(2), which is the same less a copy of the header each way.
+    fn call_receive(&mut self, fd: BorrowedFd<'_>, most: usize, flags: libc::c_int) -> io::Result<usize> {
+        let fd = fd.as_raw_fd();
+        if most == 1 {
+            let first = &mut self.headers[0];
+            // SAFETY: the header points into the boxes and the vector that `self` owns and does not move; each length
+            // is that of the object pointed at.
+            let length = retry(|| unsafe {
+                libc::recvmsg(fd, &raw mut first.msg_hdr, flags & !libc::MSG_WAITFORONE)
+            })?;
+            first.msg_len = length as libc::c_uint;
+            return Ok(1);
+        }
+        // "MSG_WAITFORONE turns on MSG_DONTWAIT after the first message has been received": without either flag a call
+        // would wait until `most` datagrams have come.
+        // SAFETY: as above, for each of the first `most` headers, of which there are at least so many.
+        let count = retry(|| unsafe {
+            libc::recvmmsg(fd, self.headers.as_mut_ptr(), most as libc::c_uint, flags as _, ptr::null_mut())
+        })?;
+        Ok(count as usize)
+    }
+
+    /// sendmmsg(2) of the queued answers from `next` on, or for one answer sendmsg(2). Answers how many left.
+    fn call_send(&mut self, fd: BorrowedFd<'_>, next: usize) -> io::Result<usize> {
+        let (fd, flags) = (fd.as_raw_fd(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+        let rest = &mut self.headers[next..self.queued.len()];
+        if let [only] = rest {
+            // SAFETY: the header points into the boxes and the vector that `self` owns, with their lengths.
+            retry(|| unsafe { libc::sendmsg(fd, &raw const only.msg_hdr, flags) })?;
+            return Ok(1);
+        }
+        // SAFETY: as above, for each header in `rest`; the count is its length.
+        let count = retry(|| unsafe {
+            libc::sendmmsg(fd, rest.as_mut_ptr(), rest.len() as libc::c_uint, flags as _)
+        })?;
+        // An error of the first is the only way to send none.
+        Ok((count as usize).max(1))
     }
 
     /// The datagram in a slot that [`Batch::receive`] filled.
@@ -209,21 +236,8 @@ impl Batch {
         }
         let (mut next, mut sent, mut bytes) = (0, 0, 0);
         while next < self.queued.len() {
-            let rest = &mut self.headers[next..self.queued.len()];
-            // SAFETY: every header in `rest` points into the boxes and the vector that `self` owns, with their
-            // lengths; the count is the length of `rest`.
-            let result = retry(|| unsafe {
-                libc::sendmmsg(
-                    fd.as_raw_fd(),
-                    rest.as_mut_ptr(),
-                    rest.len() as libc::c_uint,
-                    libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-                )
-            });
-            match result {
+            match self.call_send(fd, next) {
                 Ok(count) => {
-                    // At least one message: an error of the first is the only way to send none.
-                    let count = (count as usize).max(1);
                     bytes += self.queued[next..next + count].iter().map(|&(_, length)| length).sum::<usize>();
                     sent += count;
                     next += count;

@@ -45,12 +45,49 @@ pub(super) struct Datagrams<S> {
 
 struct Socket<S> {
     post: Post<S>,
-    /// How many datagrams to ask for: as many as there were, or twice as many if there were that many. Asking for more
-    /// than there are costs the kernel one look too many.
-    appetite: usize,
+    appetite: Appetite,
     /// What the kernel had counted when it was last asked.
     overflow: u32,
     asked: Nanos,
+}
+
+/// How many datagrams to ask for: as many as there were, or twice as many if there were that many. Asking for one more
+/// than there are costs the kernel a look for nothing, so where they come one by one it is done ever more rarely.
+#[derive(Debug)]
+struct Appetite {
+    size: usize,
+    /// How many single datagrams to take before two are asked for, and how many of them are still to come.
+    patience: u32,
+    singles: u32,
+}
+
+impl Default for Appetite {
+    fn default() -> Self {
+        Self { size: 1, patience: 1, singles: 0 }
+    }
+}
+
+impl Appetite {
+    /// The most single datagrams before two are asked for.
+    const PATIENCE: u32 = 64;
+
+    /// So many came of those that were asked for.
+    fn learn(&mut self, count: usize, wanted: usize, most: usize) {
+        if count > 1 {
+            self.patience = 1;
+        }
+        if count < wanted {
+            self.size = count;
+            if count == 1 {
+                self.patience = (self.patience * 2).min(Self::PATIENCE);
+                self.singles = self.patience;
+            }
+        } else if wanted == 1 && self.singles > 0 {
+            self.singles -= 1;
+        } else {
+            self.size = (2 * count).min(most);
+        }
+    }
 }
 
 impl<S: Service> Datagrams<S> {
@@ -64,7 +101,7 @@ impl<S: Service> Datagrams<S> {
             rate: RateLimit::new(remote, local),
             sockets: posts
                 .into_iter()
-                .map(|post| Socket { post, appetite: 1, overflow: 0, asked: 0 })
+                .map(|post| Socket { post, appetite: Appetite::default(), overflow: 0, asked: 0 })
                 .collect(),
         }
     }
@@ -83,7 +120,7 @@ impl<S: Service> Datagrams<S> {
         let batch = if is_unix(&socket.post) { &mut self.unix } else { &mut self.internet };
         let Some(batch) = batch else { return false };
         let fd = socket.post.listener.as_fd();
-        let wanted = desk.shared.admission.claim(socket.appetite as u64) as usize;
+        let wanted = desk.shared.admission.claim(socket.appetite.size as u64) as usize;
         let received = match wait {
             _ if wanted == 0 => Ok(0),
             Wait::No => batch.receive(fd, wanted),
@@ -96,7 +133,7 @@ impl<S: Service> Datagrams<S> {
             return received.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
         }
         let full = count == wanted;
-        socket.appetite = if full { (2 * count).min(batch.slots()) } else { count };
+        socket.appetite.learn(count, wanted, batch.slots());
         if !is_unix(&socket.post) && !batch.datagram(count - 1).source.is_named() {
             return false; // no datagram: the socket was shut down to end a wait
         }
@@ -298,5 +335,34 @@ fn send_failure(failure: &SendFailure) -> DropReason {
     match Errno::from_raw(failure.error.raw_os_error().unwrap_or(0)) {
         Errno::EAGAIN | Errno::ENOBUFS => DropReason::SendQueueFull,
         _ => DropReason::SendFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks as long as there are datagrams: how many calls it takes, when `rate` arrive between two of them.
+    fn calls(appetite: &mut Appetite, mut waiting: usize, rate: usize, turns: usize) -> (usize, usize) {
+        let (mut received, mut looks_for_nothing) = (0, 0);
+        for _ in 0..turns {
+            let count = appetite.size.min(waiting);
+            looks_for_nothing += usize::from(count < appetite.size);
+            appetite.learn(count.max(1), appetite.size, 64);
+            received += count;
+            waiting = waiting - count + rate;
+        }
+        (received, looks_for_nothing)
+    }
+
+    #[test]
+    fn singles_are_asked_for_singly_and_a_flood_in_whole_batches() {
+        let mut appetite = Appetite::default();
+        let (received, looks_for_nothing) = calls(&mut appetite, 1, 1, 1000);
+        assert_eq!(received, 1000);
+        assert!(looks_for_nothing <= 25, "{looks_for_nothing}");
+        // From the worst state: it takes PATIENCE singles to try two, and then doubles.
+        let (received, _) = calls(&mut appetite, 1_000_000, 0, 64 + 10 + 100);
+        assert!(received >= 64 + 100 * 64, "{received}");
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
         warn(&advice);
     }
     let log = Arc::new(Log::start(args.verbose)?);
-    let server = Server::bind(plans, config, log.clone())?;
+    let server = Server::bind(plans, &config, log.clone())?;
     let room = server.limits().max_connections;
     if args.limits.max_connections.is_some_and(|wanted| wanted > room) {
         warn(&format!(
