@@ -201,6 +201,9 @@ impl Exchange {
     /// The input brought something, or stdout took something: time that the peer is not to blame for.
     pub(super) fn moved(&mut self, now: Duration) {
         self.moved_at = now;
+        if let Some(pace) = &mut self.pace {
+            pace.moved(now);
+        }
     }
 
     /// All input is sent.
@@ -274,8 +277,8 @@ impl Exchange {
     fn ending(&self, now: Duration, busy: Busy) -> Option<Verdict> {
         if self.peer_ended {
             if self.expectations.is_pending() {
-                let unmatched = self.expectations.has_unmatched();
-                return Some(if unmatched { Verdict::Mismatch(Then::Closed) } else { Verdict::ClosedEarly });
+                let otherwise = self.expectations.has_otherwise();
+                return Some(if otherwise { Verdict::Mismatch(Then::Closed) } else { Verdict::ClosedEarly });
             }
             if self.cannot_send {
                 return Some(Verdict::Broken);
@@ -291,7 +294,8 @@ impl Exchange {
             if !self.rules.connected && (self.rules.send_only || all_answered) {
                 return Some(Verdict::Success);
             }
-            let over = now >= self.moved_at + self.rules.linger;
+            // While stdout is full, the peer is not heard, and may have said more.
+            let over = !busy.printing && now >= self.moved_at + self.rules.linger;
             if over || self.rules.timeout.is_some_and(|at| now >= at) {
                 let content = self.rules.send_only || self.replies > 0;
                 return Some(if content { Verdict::Success } else { Verdict::NoReply(self.rules.linger) });
@@ -304,8 +308,8 @@ impl Exchange {
         } else {
             return None;
         };
-        let unmatched = self.expectations.is_pending() && self.expectations.has_unmatched();
-        Some(match (unmatched, self.cannot_send) {
+        let otherwise = self.expectations.is_pending() && self.expectations.has_otherwise();
+        Some(match (otherwise, self.cannot_send) {
             (true, _) => Verdict::Mismatch(Then::Nothing),
             // It was read for its last words, and had none.
             (false, true) => Verdict::Broken,
@@ -331,7 +335,8 @@ impl Exchange {
 
     /// The next moment at which `step` would say something else.
     fn wake_at(&self, now: Duration, busy: Busy) -> Option<Duration> {
-        let linger = self.is_lingering().then(|| self.moved_at + self.rules.linger);
+        let lingers = self.is_lingering() && !busy.printing;
+        let linger = lingers.then(|| self.moved_at + self.rules.linger);
         let quiet = (self.peer_ended && !busy.sending).then(|| self.moved_at + QUIET);
         let held_back = busy.sending || self.knocking;
         let pace = self.pace.as_ref().and_then(Pace::reopens_at).filter(|_| held_back);
@@ -339,3 +344,6 @@ impl Exchange {
         [self.rules.timeout, self.idle_at(busy), linger, quiet, pace, pause].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@ pub(super) struct Expectations {
     unmatched: Vec<u8>,
     /// Up to here `unmatched` is known not to contain the text that is awaited.
     searched: usize,
+    /// Something came after the last match, and not merely along with it.
+    otherwise: bool,
 }
 
 /// A peer has said something else.
@@ -30,7 +32,7 @@ pub(super) struct Otherwise;
 
 impl Expectations {
     pub(super) fn new(list: Vec<Expectation>) -> Self {
-        Self { list, met: 0, unmatched: Vec::new(), searched: 0 }
+        Self { list, met: 0, unmatched: Vec::new(), searched: 0, otherwise: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -50,9 +52,10 @@ impl Expectations {
         !self.list.is_empty() && !self.is_pending()
     }
 
-    /// Whether a stream has said something that meets nothing.
-    pub(super) fn has_unmatched(&self) -> bool {
-        !self.unmatched.is_empty()
+    /// Whether a stream has said something else than the next expectation. The rest of the answer that met the one
+    /// before, such as its line end, is nothing of the kind.
+    pub(super) fn has_otherwise(&self) -> bool {
+        self.otherwise
     }
 
     /// A reply of a peer whose messages have bounds: it meets the next expectation, or it is something else.
@@ -64,6 +67,7 @@ impl Expectations {
         };
         if !meets {
             self.unmatched.extend_from_slice(&reply[..reply.len().min(SEARCHED_MAX)]);
+            self.otherwise = true;
             return Err(Otherwise);
         }
         self.met += 1;
@@ -75,7 +79,7 @@ impl Expectations {
         if !self.is_pending() {
             return Ok(());
         }
-        let mut rest = data;
+        let (mut rest, before) = (data, self.met);
         loop {
             let room = SEARCHED_MAX - self.unmatched.len();
             let (now, later) = rest.split_at(rest.len().min(room));
@@ -91,6 +95,7 @@ impl Expectations {
                 return Err(Otherwise);
             }
             if rest.is_empty() {
+                self.otherwise = self.met == before && (self.otherwise || !data.is_empty());
                 return Ok(());
             }
         }
@@ -133,7 +138,9 @@ impl Expectations {
             1 => String::new(),
             all => format!(" ({} of {all})", self.met + 1),
         };
-        format!("expected {expected}{which}, got {}", quote(&self.unmatched))
+        let nothing = self.unmatched.is_empty() && !self.otherwise;
+        let got = if nothing { "nothing".to_owned() } else { quote(&self.unmatched) };
+        format!("expected {expected}{which}, got {got}")
     }
 }
 
@@ -192,8 +199,10 @@ mod tests {
         assert_eq!(awaited.met(), 1);
         awaited.stream(b"1 bye").unwrap();
         assert_eq!(awaited.met(), 2);
-        assert!(awaited.has_unmatched());
+        assert!(!awaited.has_otherwise());
         assert_eq!(awaited.complaint(), r#"expected "x" (3 of 3), got " bye""#);
+        awaited.stream(b"!").unwrap();
+        assert!(awaited.has_otherwise());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sockkit_core::{Deadline, Error, ErrorKind};
@@ -71,7 +71,7 @@ impl Output {
                 Err(Errno::EAGAIN) => break,
                 Err(errno) => {
                     self.failed = true;
-                    return Err(io::Error::from(errno)).context("cannot write to stdout");
+                    return Err(fail(errno));
                 }
             }
             any = true;
@@ -103,6 +103,15 @@ impl Output {
     fn is_ready(&self) -> bool {
         let mut polled = [PollFd::new(self.fd(), PollFlags::POLLOUT)];
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+}
+
+/// A reader that has gone is left as a plain error of the system, which `exit` takes for a quiet end.
+fn fail(errno: Errno) -> anyhow::Error {
+    let error = io::Error::from(errno);
+    match errno {
+        Errno::EPIPE => anyhow::Error::from(error).context("cannot write to stdout"),
+        _ => Error::io("write to", "stdout", &error).with_kind(ErrorKind::Local).into(),
     }
 }
 

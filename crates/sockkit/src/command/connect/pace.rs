@@ -54,6 +54,11 @@ impl Pace {
         self.moved_at = now;
     }
 
+    /// The peer was not heard until now: its answers may be waiting.
+    pub(super) fn moved(&mut self, now: Duration) {
+        self.moved_at = now;
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.unanswered.len() >= self.messages_max || self.bytes >= self.bytes_max
     }

@@ -78,7 +78,9 @@ impl<'a> Pump<'a> {
     /// Runs until it is over. What has not been written to stdout by then is left in the output.
     pub(super) fn run(mut self) -> Result<()> {
         loop {
-            self.exchange.tick(self.record.now());
+            if self.output.has_room() {
+                self.exchange.tick(self.record.now());
+            }
             self.load()?;
             let busy = Busy { sending: self.loaded, printing: !self.output.is_empty() };
             match self.exchange.step(self.record.now(), busy) {
@@ -131,7 +133,7 @@ impl<'a> Pump<'a> {
     fn wait(&mut self, until: Option<Duration>) -> Result<Ready> {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::POLLIN, self.exchange.is_listening() && self.output.has_room());
-        flags.set(PollFlags::POLLOUT, self.loaded && self.exchange.may_send(self.record.now()));
+        flags.set(PollFlags::POLLOUT, self.may_send());
         // A peer that has closed can still take input, or say that it does not.
         let watched = !flags.is_empty() || !self.exchange.is_listening() && !self.hung_up;
         let reads = !self.loaded && self.exchange.wants_input();
@@ -231,7 +233,7 @@ impl<'a> Pump<'a> {
 
     fn send(&mut self) -> Result<()> {
         for _ in 0..TURN {
-            if !self.loaded || !self.exchange.may_send(self.record.now()) {
+            if !self.may_send() {
                 break;
             }
             let rest = &self.wire[self.wire_sent..];
@@ -257,6 +259,13 @@ impl<'a> Pump<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a message is ready and may go. While stdout takes no more, answers stay in the socket's queue: where a
+    /// full queue drops them, no more are asked for.
+    fn may_send(&self) -> bool {
+        let heard = self.output.has_room() || self.is_connected();
+        self.loaded && heard && self.exchange.may_send(self.record.now())
     }
 
     fn sent(&mut self, length: usize) -> Result<(), Error> {

@@ -15,7 +15,7 @@ pub(super) fn explain(
     expectations: &Expectations,
     failure: Option<Error>,
 ) -> Result<()> {
-    let late = |why: String| Error::new(ErrorKind::TimedOut, "finish with", peer, why);
+    let late = |why: String| Error::new(ErrorKind::TimedOut, "finish the exchange with", peer, why);
     let hoped = || match expectations.is_pending() {
         true => format!(": {}", expectations.complaint()),
         false => String::new(),
