@@ -23,6 +23,7 @@ use crate::listener::{Url, set_buffers};
 use crate::options::Options;
 use crate::target::Target;
 use crate::transport::{Role, Session, Transport};
+use crate::unix_path::{self, UnixPath};
 
 /// RFC 8305, section 5: the recommended "Connection Attempt Delay".
 const STAGGER: Duration = Duration::from_millis(250);
@@ -43,7 +44,8 @@ pub fn connect(target: &Target, options: &Options, deadline: Deadline) -> Result
             let why = format!("a {} peer cannot be called from there", transport.scheme());
             return Err(Error::new(ErrorKind::Usage, "bind to", source, why));
         }
-        Some(source) => source.resolve(Role::Client, deadline)?,
+        // Like a server's address, an empty host is any address: the kernel picks the one that leads to the peer.
+        Some(source) => source.resolve(Role::Server, deadline)?,
         None => Vec::new(),
     };
     let mut race = Race { transport, options, source, attempts: Vec::new(), last_error: None };
@@ -96,7 +98,7 @@ impl Race<'_> {
             .configure(socket.as_fd(), Role::Client, address, options)
             .and_then(|()| set_buffers(socket.as_fd(), options))
             .map_err(|error| fail(error).with_kind(ErrorKind::Local))?;
-        self.bind_source(&socket, address)?;
+        let path = self.bind_source(&socket, address)?;
         let to_group = matches!(address, Address::Inet(inet) if is_group(inet));
         if to_group && transport.traits().session == Session::Connectionless {
             return Ok(Some(Endpoint::unconnected(transport, socket, address.clone())));
@@ -108,7 +110,10 @@ impl Race<'_> {
             }
         };
         match result {
-            Ok(()) => return Ok(Some(Endpoint::connected(transport, socket, address.clone()))),
+            Ok(()) => {
+                let endpoint = Endpoint::connected(transport, socket, address.clone());
+                return Ok(Some(endpoint.with_path(path)));
+            }
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
                 self.attempts.push((socket, address.clone()));
             }
@@ -139,7 +144,8 @@ impl Race<'_> {
         Ok(None)
     }
 
-    fn bind_source(&self, socket: &OwnedFd, address: &Address) -> Result<(), Error> {
+    /// Binds to the source, if there is one of the peer's family. Answers the path that this made.
+    fn bind_source(&self, socket: &OwnedFd, address: &Address) -> Result<Option<UnixPath>, Error> {
         let same_family = |source: &&Address| match (source, address) {
             (Address::Inet(a), Address::Inet(b)) => a.is_ipv4() == b.is_ipv4(),
             (Address::Unix(_), Address::Unix(_)) => true,
@@ -147,13 +153,23 @@ impl Race<'_> {
         };
         let source = match self.source.iter().find(same_family) {
             Some(source) => source.clone(),
-            None if !self.source.is_empty() => return Ok(()),
+            None if !self.source.is_empty() => return Ok(None),
             None if needs_a_name(self.transport, address) => Address::Unix(UnixName::Unnamed),
-            None => return Ok(()),
+            None => return Ok(None),
         };
-        source.to_kernel().and_then(|kernel| sockkit_sys::bind(socket.as_fd(), &kernel)).map_err(|error| {
-            Error::io("bind to", Url(self.transport, &source), &error).with_kind(ErrorKind::Local)
-        })
+        let fail = |error: &io::Error| {
+            Error::io("bind to", Url(self.transport, &source), error).with_kind(ErrorKind::Local)
+        };
+        if let Address::Unix(UnixName::Path(path)) = &source {
+            let bound = unix_path::bind(socket.as_fd(), path, self.options.unix_mode, || Ok(()));
+            return bound.map(Some).map_err(|refusal| match refusal.advice {
+                Some(advice) => fail(&refusal.error).with_advice(advice),
+                None => fail(&refusal.error),
+            });
+        }
+        let kernel = source.to_kernel().map_err(|error| fail(&error))?;
+        sockkit_sys::bind(socket.as_fd(), &kernel).map_err(|error| fail(&error))?;
+        Ok(None)
     }
 
     fn give_up(&mut self, target: &Target) -> Error {
@@ -232,6 +248,22 @@ mod tests {
         let given = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"].map(address).to_vec();
         let mixed: Vec<_> = alternate(given).iter().map(ToString::to_string).collect();
         assert_eq!(mixed, ["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]);
+    }
+
+    #[test]
+    fn the_path_of_a_source_is_gone_with_its_endpoint() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = |name: &str| {
+            format!("unix-dgram:{}", directory.path().join(name).display()).parse::<Target>().unwrap()
+        };
+        let _server = listen(&target("server"), &Options::default()).unwrap();
+        let options = Options { source: Some(target("client")), ..Options::default() };
+        let call = || connect(&target("server"), &options, Deadline::after_secs(5));
+        let first = call().unwrap();
+        assert_eq!(call().unwrap_err().kind(), ErrorKind::Local, "the path is in use");
+        drop(first);
+        assert!(!directory.path().join("client").exists());
+        call().unwrap();
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind};
 use crate::listener::Url;
 use crate::transport::{Framing, Session, Transport};
+use crate::unix_path::UnixPath;
 
 /// A socket with one peer: a connection, or a datagram socket that speaks to one address.
 ///
@@ -23,6 +24,8 @@ pub struct Endpoint {
     peer: Address,
     /// Datagrams go out with sendto(2) because the socket is not connected: answers to a broadcast come from elsewhere.
     open: bool,
+    // Before the socket, because fields are dropped in order: while the socket is open, nobody else takes the path.
+    _path: Option<UnixPath>,
     socket: OwnedFd,
 }
 
@@ -37,11 +40,16 @@ pub enum Received {
 
 impl Endpoint {
     pub(crate) fn connected(transport: &'static dyn Transport, socket: OwnedFd, peer: Address) -> Self {
-        Self { transport, peer, open: false, socket }
+        Self { transport, peer, open: false, _path: None, socket }
     }
 
     pub(crate) fn unconnected(transport: &'static dyn Transport, socket: OwnedFd, peer: Address) -> Self {
-        Self { transport, peer, open: true, socket }
+        Self { transport, peer, open: true, _path: None, socket }
+    }
+
+    /// The same endpoint, which removes the path of its source when it is dropped.
+    pub(crate) fn with_path(self, path: Option<UnixPath>) -> Self {
+        Self { _path: path, ..self }
     }
 
     /// Its transport.

@@ -6,7 +6,7 @@ mod targets;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use connect::{ConnectArgs, Framing};
+pub(crate) use connect::{ConnectArgs, Expectation, Framing};
 pub(crate) use serve::{ServeArgs, ServiceName};
 pub(crate) use targets::{OneTarget, ServiceTargets};
 

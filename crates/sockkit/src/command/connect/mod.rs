@@ -1,0 +1,48 @@
+//! `sockkit connect`: stdin to the peer, the peer to stdout.
+//!
+//! `plan` says what was typed means, `dial` opens the socket, `pump` moves the bytes. What it decides is in two parts
+//! that do no I/O: `exchange`, the course of the run, with `expect` and `pace`; and `framing`, the bounds of messages,
+//! used by `input`. `output` is stdout, `record` what is kept of a run beside the payload, `verdict` the last word.
+
+mod dial;
+mod exchange;
+mod expect;
+mod framing;
+mod hexdump;
+mod input;
+mod output;
+mod pace;
+mod plan;
+mod pump;
+mod record;
+mod verdict;
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use self::output::Output;
+use self::plan::Plan;
+use self::pump::Pump;
+use self::record::Record;
+use crate::cli::ConnectArgs;
+use crate::exit::{self, Outcome};
+
+pub(crate) fn run(args: ConnectArgs) -> Result<Outcome> {
+    let start = Instant::now();
+    let mut plan = Plan::new(args, start)?;
+    let mut record = Record::new(start, plan.hex, plan.json);
+    let mut output = Output::stdout();
+    let result = talk(&mut plan, &mut record, &mut output);
+    let code = result.as_ref().err().map_or(0, exit::number);
+    let error = result.as_ref().err().map(|error| format!("{error:#}"));
+    record.outcome(output.held(), code, error.as_deref(), plan.keeps_bounds());
+    let flushed = output.flush(plan.deadline());
+    // How the run went matters more than that nobody reads about it.
+    result.and(flushed).map(|()| Outcome::Success)
+}
+
+fn talk(plan: &mut Plan, record: &mut Record, output: &mut Output) -> Result<()> {
+    let endpoint = dial::dial(plan, record, output.held())?;
+    Pump::new(plan, endpoint, record, output).run()
+}
