@@ -12,33 +12,34 @@ use crate::{exit, units};
 
 const EXAMPLES: &str = "\
 Examples:
-  sockkit connect --tcp                            talk to 127.0.0.1:12345 from the terminal
-  sockkit connect udp://localhost:echo -m hi       send one datagram, print what comes back
-  sockkit connect --unix /tmp/s < request > reply  a file to the peer, the answer to another
-  seq 1000 | sockkit connect --unix-dgram /tmp/d   a datagram for each line, a line for each reply
+  sockkit connect --tcp                            the terminal to 127.0.0.1:12345
+  sockkit connect udp://localhost:echo -m hi       one datagram, and what comes back
+  sockkit connect --unix /tmp/s < request > reply  a file there, another back
+  seq 1000 | sockkit connect --unix-dgram /tmp/d   a datagram a line, a line a reply
   sockkit connect --tcp :6379 -m PING --expect +PONG --retry-for 10s
-                                                   wait until the server is up and answers
+                                                   wait until the server answers
 
-Messages. A datagram or seqpacket socket carries one message for each -m or each line of stdin, and each
-reply is printed as one line. A stream carries stdin byte for byte; a message of -m is a line there, so its
-line end is sent too (--framing raw sends the bare text). With --framing on a stream, each message carries
-its line end, zero byte or length on the wire, and what comes back is printed as it came.
+Messages. A datagram or seqpacket socket carries one message for each -m or each line of stdin, and each \
+reply is printed as one line. A stream carries stdin byte for byte; a message of -m is a line there, so \
+its line end is sent too (--framing raw sends the bare text). With --framing on a stream, each message \
+carries its line end, zero byte or length on the wire, and what comes back is printed as it came.
 
-The end. A stream is half-closed at the end of the input, and the peer is read until it closes. Without a
-connection the peer has --linger to say more after its last reply; if it has said nothing, the code is 4.
-Input that the peer does not take because it has closed is an error (5). Once the peer has closed, input is
-still sent while it keeps coming; a quarter of a second without any ends the run.
+The end. A stream is half-closed at the end of the input, and the peer is read until it closes; for a \
+peer that takes that for a hang-up (ncat --exec), there are --no-half-close and --linger. Without a \
+connection the peer has --linger to say more after its last reply; if it has said nothing, the code is 4. \
+Input that the peer does not take because it has closed is an error (5). Once the peer has closed, input \
+is still sent while it keeps coming; a quarter of a second without any ends the run.
 
-Expectations. The k-th message is sent when the k-th expectation before it is met; what is typed first
-among --expect and --expect-regex is expected first. Messages beyond the last expectation do not wait, and
-expectations beyond the last message wait for more. On a stream what has come since the last match is
-searched, at most 1 MiB of it; elsewhere every reply has to meet the next expectation. When all are met and
-all is sent, a quiet --linger ends the run well even if the peer stays.
+Expectations. After message k, the next waits until expectation k is met; they count in the order in \
+which they are typed, --expect and --expect-regex together. Messages beyond the last expectation do not \
+wait, and expectations beyond the last message wait for more. On a stream the text is looked for in what \
+has come since the last match, at most 1 MiB; elsewhere each reply has to meet the next expectation. When \
+all are met and all is sent, a quiet --linger ends the run well even if the peer stays.
 
-Transcript (--json). One JSON object a line, each with \"time_ns\" since the start and \"event\": connecting,
-retry, connected, sent, received, expectation-met, half-closed, peer-closed, and at last outcome with \"exit_code\",
-\"outcome\", \"error\" and the totals. sent and received have \"direction\" (out, in), \"bytes\" and the data as
-\"text\", or as \"base64\" where it is not UTF-8.";
+Transcript (--json). One JSON object a line, each with \"time_ns\" since the start and \"event\": \
+connecting, retry, connected, sent, received, expectation-met, half-closed, peer-closed, and at last \
+outcome with \"exit_code\", \"outcome\", \"error\" and the totals. sent and received have \"direction\" \
+(out, in), \"bytes\" and the data as \"text\", or as \"base64\" where it is not UTF-8.";
 
 /// Talk to a server: stdin goes to it, what it says to stdout
 ///
