@@ -74,7 +74,27 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l mptcp -d 'Co
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l unix -d 'Connect: Unix-domain stream socket' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l unix-dgram -d 'Connect: Unix-domain datagram socket' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l unix-seqpacket -d 'Connect: Unix-domain socket with a connection that keeps message boundaries' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -s h -l help -d 'Print help'
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -s m -l message -d 'Send this instead of stdin; may be repeated' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l expect -d 'Wait for an answer that contains this before the next message; else exit 1. May be repeated' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l expect-regex -d 'The same with a regular expression, in the syntax of Rust\'s regex crate' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l framing -d 'Where messages are cut in stdin and joined on stdout [default: line; streams: raw for stdin, line for -m]' -r -f -a "line\t'One line a message'
+nul\t'A zero byte ends a message'
+length\t'Four bytes, big-endian, tell the length of the message behind them'
+raw\t'Each read of stdin is a message; replies are written without anything between'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l connect-timeout -d 'How long a connection may take to open; 0 is no limit' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l timeout -d 'Limit of the whole run; 0 is no limit' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l idle-timeout -d 'Give up when no byte moves either way for so long; 0 is no limit [default: while it is the peer\'s turn, that is at the end of the input, before an expectation or when the peer takes no more, 30s, and 5s without a connection]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l linger -d 'After the end of the input, how long to wait for another reply where no close tells that there is none; given on a stream, it ends the run there too [default: 1s]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l retry-for -d 'Keep trying until the server is up: no attempt starts later than this' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l source -d 'Call from this address: HOST:PORT, or a PATH on Unix kinds (removed at the end)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l rcvbuf -d 'Receive buffer of the socket in bytes, as SO_RCVBUF [default: the kernel\'s]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l sndbuf -d 'Send buffer of the socket in bytes, as SO_SNDBUF [default: the kernel\'s]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l crlf -d 'Send every line end as CR LF'
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l send-only -d 'Expect nothing back: what comes is thrown away, and a datagram peer need not answer'
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l no-half-close -d 'Do not tell a stream\'s peer that the input has ended; read until it closes by itself'
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l hex -d 'Dump both directions on stderr, as hexdump -C does, with > for sent and < for received'
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l json -d 'Print a transcript instead of what the peer says: one JSON object a line, times in ns since the start'
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand info" -l json -d 'Print one JSON object on one line'
 complete -c sockkit -n "__fish_sockkit_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -217,6 +217,12 @@ impl<S: Service> Conversation<S> {
         self.stalled_since.get_or_insert(now);
     }
 
+    /// Whether, for a service that only answers, there is nothing to send, to end or to wait for but the peer's next
+    /// words. The usual state by far, so engines may ask this first.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.phase == Phase::Talking && self.queue.is_empty() && !self.peer_ended
+    }
+
     /// What comes next, once there is no more to send now.
     pub(crate) fn next(&mut self, service: &S, now: Nanos) -> Next {
         if !self.queue.is_empty() {

@@ -25,6 +25,13 @@ impl Default for Armed {
     }
 }
 
+impl Armed {
+    /// Whether the holder will be looked at some time.
+    pub(crate) fn is_set(self) -> bool {
+        self.0 != Nanos::MAX
+    }
+}
+
 impl Deadlines {
     /// Sees to it that the holder `token` is looked at no later than at its deadline.
     pub(crate) fn arm(&mut self, armed: &mut Armed, token: u64, deadline: Option<Nanos>) {

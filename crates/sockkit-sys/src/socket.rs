@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
 
 use crate::address::SockAddr;
 use crate::call::retry;
@@ -117,8 +118,13 @@ pub fn receive_queue_drops(fd: BorrowedFd<'_>) -> io::Result<u32> {
 /// As send(2): `EAGAIN` when the queue is full, `EPIPE`, `ECONNRESET`, `EMSGSIZE`.
 pub fn send(fd: BorrowedFd<'_>, data: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the pointer and the length are those of `data`, which is only read.
-    let sent = retry(|| unsafe { libc::send(fd.as_raw_fd(), data.as_ptr().cast(), data.len(), flags) })?;
+    let (address, length) = (ptr::null::<libc::sockaddr>(), 0);
+    // By number, because the C library's send is a cancellation point: two atomic operations a call for a way of ending
+    // threads that is not used here.
+    // SAFETY: the pointer and the length are those of `data`, which is only read; there is no address.
+    let sent = retry(|| unsafe {
+        libc::syscall(libc::SYS_sendto, fd.as_raw_fd(), data.as_ptr(), data.len(), flags, address, length)
+    })?;
     Ok(sent as usize)
 }
 
@@ -140,9 +146,19 @@ pub fn send_to(fd: BorrowedFd<'_>, message: &[u8], to: &SockAddr) -> io::Result<
 /// # Errors
 /// As recv(2): `EAGAIN` when nothing waits, `ECONNRESET`.
 pub fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the pointer and the length are those of `buffer`, which nobody else borrows.
+    let (address, length) = (ptr::null_mut::<libc::sockaddr>(), ptr::null_mut::<libc::socklen_t>());
+    // By number: see `send`.
+    // SAFETY: the pointer and the length are those of `buffer`, which nobody else borrows; no address is asked for.
     let received = retry(|| unsafe {
-        libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT)
+        libc::syscall(
+            libc::SYS_recvfrom,
+            fd.as_raw_fd(),
+            buffer.as_mut_ptr(),
+            buffer.len(),
+            libc::MSG_DONTWAIT,
+            address,
+            length,
+        )
     })?;
     Ok(received as usize)
 }

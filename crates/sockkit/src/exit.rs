@@ -22,15 +22,6 @@ pub(crate) fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
     TABLE.lines().skip(1).filter_map(|line| line.trim_start().split_once("  "))
 }
 
-/// How a command ended, when it ended without an error to report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// 0.
-    Success,
-    /// 1: said already, on stderr or in the output.
-    No,
-}
-
 /// An answer that is not what was asked for, with the words for stderr: exit 1.
 #[derive(Debug)]
 pub(crate) struct Mismatch(pub(crate) String);
@@ -44,12 +35,8 @@ impl std::fmt::Display for Mismatch {
 impl std::error::Error for Mismatch {}
 
 /// Prints the error, if there is one, as one line on stderr, and picks the code from the table.
-pub(crate) fn code(result: Result<Outcome, Error>) -> ExitCode {
-    let error = match result {
-        Ok(Outcome::Success) => return ExitCode::SUCCESS,
-        Ok(Outcome::No) => return ExitCode::from(1),
-        Err(error) => error,
-    };
+pub(crate) fn code(result: Result<(), Error>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
     if is_closed_stdout(&error) {
         return ExitCode::SUCCESS;
     }

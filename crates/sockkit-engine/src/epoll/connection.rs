@@ -35,6 +35,8 @@ pub(super) struct Connection<S: Service> {
     service: Arc<S>,
     ticket: Ticket,
     framing: Framing,
+    /// The service only answers.
+    silent: bool,
     /// There may be something to read: an edge was told, and no read has come back short since.
     readable: bool,
     /// The peer has ended its side, so the end is to be read behind the data.
@@ -90,6 +92,7 @@ impl<S: Service> Connection<S> {
     ) -> Self {
         Self {
             framing: talk.framing(),
+            silent: !talk.speaks(&*service),
             talk,
             socket,
             peer,
@@ -115,7 +118,12 @@ impl<S: Service> Connection<S> {
 
     /// Whether there is something to do before the peer says anything.
     pub(super) fn speaks_first(&self) -> bool {
-        self.talk.speaks(&self.service)
+        !self.silent
+    }
+
+    /// Whether nothing is left to do until the peer says something.
+    fn is_settled(&self) -> bool {
+        self.silent && !self.readable && self.talk.is_settled()
     }
 
     fn turn(&mut self, scratch: &mut [u8], books: &Books<'_>) -> Turn {
@@ -126,6 +134,9 @@ impl<S: Service> Connection<S> {
             .and_then(|()| self.flush(&mut to_send, books));
         if let Err(error) = outcome {
             return Turn::Over(reason_of(&error));
+        }
+        if self.is_settled() {
+            return Turn::Waits;
         }
         match self.talk.next(&self.service, books.now) {
             Next::Close => return Turn::Over(EndReason::PeerClosed),
@@ -222,6 +233,9 @@ impl<S: Service> Connection<S> {
 
     /// Sends what waits, and what the service has to say.
     fn flush(&mut self, budget: &mut usize, books: &Books<'_>) -> io::Result<()> {
+        if self.silent && self.talk.is_clear() {
+            return Ok(());
+        }
         while *budget > 0 {
             let Some((origin, bytes)) = self.talk.output(&self.service) else { return Ok(()) };
             let wanted = bytes.len();
@@ -303,6 +317,9 @@ impl<S: Service> Worker<S> {
         self.held = self.held - held + connection.talk.held();
         if let Turn::Over(reason) = turn {
             return self.end(slot, reason);
+        }
+        if connection.is_settled() && !connection.awaits_room && connection.armed.is_set() {
+            return; // its deadline has only moved to later
         }
         if matches!(turn, Turn::Unfinished) {
             self.carried.push(slot);

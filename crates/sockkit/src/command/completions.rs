@@ -9,16 +9,16 @@ use clap_mangen::roff::{Roff, roman};
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 use crate::command::output;
-use crate::exit::{self, Outcome};
+use crate::exit::{self};
 
-pub(crate) fn shell(args: &CompletionsArgs) -> Result<Outcome> {
+pub(crate) fn shell(args: &CompletionsArgs) -> Result<()> {
     output::print(&script(args.shell))?;
-    Ok(Outcome::Success)
+    Ok(())
 }
 
-pub(crate) fn man(args: &ManArgs) -> Result<Outcome> {
+pub(crate) fn man(args: &ManArgs) -> Result<()> {
     output::print(&page(args.command.as_deref())?)?;
-    Ok(Outcome::Success)
+    Ok(())
 }
 
 /// The completion script of a shell.

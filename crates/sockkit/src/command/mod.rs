@@ -9,11 +9,10 @@ mod serve;
 use anyhow::Result;
 
 use crate::cli::{Cli, Command};
-use crate::exit::Outcome;
 
-pub(crate) fn run(cli: Cli) -> Result<Outcome> {
+pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.command {
-        Command::Serve(args) => serve::run(*args),
+        Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(*args),
         Command::Info(args) => info::run(&args),
         Command::Completions(args) => completions::shell(&args),

@@ -9,14 +9,13 @@ use anyhow::Result;
 
 use crate::cli::InfoArgs;
 use crate::command::output;
-use crate::exit::Outcome;
 
-pub(crate) fn run(args: &InfoArgs) -> Result<Outcome> {
+pub(crate) fn run(args: &InfoArgs) -> Result<()> {
     let report = probe::report();
     let shown = match args.json {
         true => serde_json::to_string(&report)? + "\n",
         false => text::render(&report),
     };
     output::print(shown.as_bytes())?;
-    Ok(Outcome::Success)
+    Ok(())
 }

@@ -10,16 +10,15 @@ use anyhow::Result;
 use sockkit_engine::{EpollEngine, Server};
 
 use crate::cli::ServeArgs;
-use crate::exit::Outcome;
 use crate::render::log::Log;
 use crate::render::{serve as render, warn};
 
-pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
+pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     // Before any thread is there, so that all inherit it: signals are read, not delivered.
     let signals = watch::Signals::take()?;
-    let plans = plan::plans(&args)?;
-    let config = plan::config(&args);
-    for advice in plan::warnings(&args, &plans) {
+    let plans = plan::plans(args)?;
+    let config = plan::config(args);
+    for advice in plan::warnings(args, &plans) {
         warn(&advice);
     }
     let log = Arc::new(Log::start(args.verbose)?);
@@ -38,7 +37,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
     }
     stdout.flush()?;
     drop(stdout);
-    let totals = watch::until_ended(running, &signals, &args)?;
+    let totals = watch::until_ended(running, &signals, args)?;
     log.finish();
     if args.json {
         // Whoever reads stdout may have gone; the server has done its work all the same.
@@ -46,5 +45,5 @@ pub(crate) fn run(args: ServeArgs) -> Result<Outcome> {
     } else {
         let _ = writeln!(io::stderr(), "summary: {}", render::text(&totals));
     }
-    Ok(Outcome::Success)
+    Ok(())
 }

@@ -60,9 +60,9 @@ pub(super) fn until_ended(running: Running, signals: &Signals, args: &ServeArgs)
         }
         while signals.arrived() {
             if ending {
-                running.abort()
+                running.abort();
             } else {
-                running.drain()
+                running.drain();
             }
             ending = true;
         }
