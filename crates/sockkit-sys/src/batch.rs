@@ -141,7 +141,8 @@ impl Batch {
         Ok(count)
     }
 
-    /// recvmmsg(2), or for one datagram recvmsg(2), which is the same less a copy of the header each way.
+    /// recvmmsg(2), or for one datagram recvmsg(2), which is the same less a copy of the header each way. By number, as
+    /// in [`crate::send`].
     fn call_receive(&mut self, fd: BorrowedFd<'_>, most: usize, flags: libc::c_int) -> io::Result<usize> {
         let fd = fd.as_raw_fd();
         if most == 1 {
@@ -149,7 +150,7 @@ impl Batch {
             // SAFETY: the header points into the boxes and the vector that `self` owns and does not move; each length
             // is that of the object pointed at.
             let length = retry(|| unsafe {
-                libc::recvmsg(fd, &raw mut first.msg_hdr, flags & !libc::MSG_WAITFORONE)
+                libc::syscall(libc::SYS_recvmsg, fd, &raw mut first.msg_hdr, flags & !libc::MSG_WAITFORONE)
             })?;
             first.msg_len = length as libc::c_uint;
             return Ok(1);
@@ -169,7 +170,7 @@ impl Batch {
         let rest = &mut self.headers[next..self.queued.len()];
         if let [only] = rest {
             // SAFETY: the header points into the boxes and the vector that `self` owns, with their lengths.
-            retry(|| unsafe { libc::sendmsg(fd, &raw const only.msg_hdr, flags) })?;
+            retry(|| unsafe { libc::syscall(libc::SYS_sendmsg, fd, &raw const only.msg_hdr, flags) })?;
             return Ok(1);
         }
         // SAFETY: as above, for each header in `rest`; the count is its length.
