@@ -138,6 +138,12 @@ impl SockAddr {
         self.length as usize > size_of::<libc::sa_family_t>()
     }
 
+    fn bytes(&self) -> &[u8] {
+        let length = (self.length as usize).min(size_of::<libc::sockaddr_storage>());
+        // SAFETY: the storage is as long as `length` at least, and all of it was initialised by `empty`.
+        unsafe { std::slice::from_raw_parts((&raw const self.storage).cast(), length) }
+    }
+
     pub(crate) fn as_ptr(&self) -> *const libc::sockaddr {
         (&raw const self.storage).cast()
     }
@@ -157,6 +163,15 @@ impl SockAddr {
         unsafe { (&raw const self.storage).cast::<T>().read() }
     }
 }
+
+/// By what the kernel wrote of it: the same family, name and port.
+impl PartialEq for SockAddr {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for SockAddr {}
 
 impl std::fmt::Debug for SockAddr {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

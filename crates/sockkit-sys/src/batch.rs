@@ -55,9 +55,13 @@ pub struct Datagram<'a> {
 
 /// Why an answer did not leave.
 #[derive(Debug)]
-pub struct SendFailure {
+pub struct SendFailure<'a> {
     /// The slot whose answer it was.
     pub slot: usize,
+    /// The answer.
+    pub payload: &'a [u8],
+    /// To whom.
+    pub to: &'a SockAddr,
     /// What sendmmsg(2) said of it.
     pub error: io::Error,
 }
@@ -215,7 +219,7 @@ impl Batch {
 
     /// Sends the queued answers, in order and without waiting. An answer that the kernel refuses is reported and
     /// passed over; the others still leave. Answers how many left, and how many bytes.
-    pub fn send(&mut self, fd: BorrowedFd<'_>, mut failed: impl FnMut(SendFailure)) -> (usize, usize) {
+    pub fn send(&mut self, fd: BorrowedFd<'_>, mut failed: impl FnMut(SendFailure<'_>)) -> (usize, usize) {
         // The received headers of answered slots are rewritten in place, packed to the front. `index <= slot` for
         // every answer that is queued in slot order, and each slot's control data stays in its own box, so nothing
         // that is still needed is overwritten.
@@ -244,7 +248,9 @@ impl Batch {
                     next += count;
                 }
                 Err(error) => {
-                    failed(SendFailure { slot: self.queued[next].0, error });
+                    let (slot, length) = self.queued[next];
+                    let payload = &self.payload[slot * self.capacity..][..length];
+                    failed(SendFailure { slot, payload, to: &self.names[slot], error });
                     next += 1;
                 }
             }
@@ -386,9 +392,9 @@ mod tests {
         batch.answer(0, 1);
         batch.answer(1, 1);
         let mut failures = Vec::new();
-        assert_eq!(batch.send(server.as_fd(), |failure| failures.push(failure)), (1, 1));
-        assert_eq!(failures.len(), 1);
-        assert_eq!((failures[0].slot, failures[0].error.raw_os_error()), (0, Some(libc::EINVAL)));
+        let mut note = |failure: SendFailure<'_>| failures.push((failure.slot, failure.error.raw_os_error()));
+        assert_eq!(batch.send(server.as_fd(), &mut note), (1, 1));
+        assert_eq!(failures, [(0, Some(libc::EINVAL))]);
         let mut buffer = [0; 4];
         assert_eq!(client.recv(&mut buffer).unwrap(), 1);
         assert_eq!(&buffer[..1], b"b");

@@ -12,10 +12,12 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use sockkit_core::{Address, Error, Framing, UnixName};
 use sockkit_sys::{Batch, Datagram, SendFailure, SockAddr, receive_queue_drops};
 
+use super::late::{Fate, Late};
 use super::{Token, Worker};
 use crate::bucket::RateLimit;
 use crate::clock::Nanos;
 use crate::counters::{Counters, DropReason};
+use crate::deadlines::Armed;
 use crate::observer::Event;
 use crate::server::{Post, Shared, Stage};
 use crate::services::{Answer, Occasion, Service};
@@ -41,6 +43,8 @@ pub(super) struct Datagrams<S> {
     internet: Option<Batch>,
     unix: Option<Batch>,
     rate: RateLimit,
+    late: Late,
+    pub(super) armed: Armed,
 }
 
 struct Socket<S> {
@@ -99,6 +103,8 @@ impl<S: Service> Datagrams<S> {
             internet: has(false).then(|| batch(INTERNET)),
             unix: has(true).then(|| batch(UNIX)),
             rate: RateLimit::new(remote, local),
+            late: Late::default(),
+            armed: Armed::default(),
             sockets: posts
                 .into_iter()
                 .map(|post| Socket { post, appetite: Appetite::default(), overflow: 0, asked: 0 })
@@ -132,25 +138,50 @@ impl<S: Service> Datagrams<S> {
             // An error that was pending (ECONNREFUSED of an earlier answer) is read once and then gone.
             return received.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
         }
-        let full = count == wanted;
         socket.appetite.learn(count, wanted, batch.slots());
-        if !is_unix(&socket.post) && !batch.datagram(count - 1).source.is_named() {
-            return false; // no datagram: the socket was shut down to end a wait
-        }
+        let unix = is_unix(&socket.post);
         let now = SystemTime::now();
+        let mut may_be_more = count == wanted;
         for slot in 0..count {
+            if !unix && !batch.datagram(slot).source.is_named() {
+                // No datagram: the socket was shut down to end a wait, and this is how it says that it is empty.
+                may_be_more = false;
+                break;
+            }
             let verdict = desk.judge(&*socket.post.service, batch.datagram(slot), &mut self.rate, now);
             desk.enter(verdict);
-            if let Verdict::Answer(length) = verdict {
+            let Verdict::Answer(length) = verdict else { continue };
+            let Datagram { source, buffer, .. } = batch.datagram(slot);
+            if !self.late.is_empty() && self.late.has(index, source) {
+                if !self.late.keep(index, source, &buffer[..length], desk.now) {
+                    desk.enter(Verdict::Drop(DropReason::SendQueueFull));
+                }
+            } else {
                 batch.answer(slot, length);
             }
         }
-        let ledger = &desk.counters.messages;
-        let (sent, bytes) = batch.send(fd, |failure| ledger.dropped(send_failure(&failure), 1));
-        ledger.answered.add(sent as u64);
-        desk.counters.messages_sent.add(sent as u64);
-        desk.counters.bytes.sent.add(bytes as u64);
-        full
+        let late = &mut self.late;
+        let (sent, bytes) = batch.send(fd, |SendFailure { to, payload, error, .. }| match errno(&error) {
+            Errno::EAGAIN if unix && late.keep(index, to, payload, desk.now) => {}
+            Errno::EAGAIN | Errno::ENOBUFS => desk.enter(Verdict::Drop(DropReason::SendQueueFull)),
+            _ => desk.enter(Verdict::Drop(DropReason::SendFailed)),
+        });
+        desk.answered(sent, bytes);
+        may_be_more
+    }
+
+    /// Tries the answers again for which there was no room.
+    fn retry(&mut self, desk: &Desk<'_>) {
+        let sockets = &self.sockets;
+        self.late.retry(
+            desk.now,
+            |index| sockets[index].post.listener.as_fd(),
+            |fate| match fate {
+                Fate::Sent(bytes) => desk.answered(1, bytes),
+                Fate::GivenUp => desk.enter(Verdict::Drop(DropReason::SendQueueFull)),
+                Fate::Refused => desk.enter(Verdict::Drop(DropReason::SendFailed)),
+            },
+        );
     }
 
     /// From time to time, [`Datagrams::count_overflow`].
@@ -218,6 +249,7 @@ impl Desk<'_> {
     ) -> Verdict {
         let Datagram { buffer, length, truncated, source, destination, local } = datagram;
         self.counters.bytes.received.add(length as u64);
+        self.counters.messages.received.add(1);
         if self.shared.observer.wants_peers() {
             self.shared.observer.event(&Event::Datagram { peer: &Source(source).address(), length });
         }
@@ -245,9 +277,14 @@ impl Desk<'_> {
         }
     }
 
+    fn answered(&self, messages: usize, bytes: usize) {
+        self.counters.messages.answered.add(messages as u64);
+        self.counters.messages_sent.add(messages as u64);
+        self.counters.bytes.sent.add(bytes as u64);
+    }
+
     fn enter(&self, verdict: Verdict) {
         let ledger = &self.counters.messages;
-        ledger.received.add(1);
         match verdict {
             Verdict::Answer(_) => {} // once it has left
             Verdict::Discard => ledger.discarded.add(1),
@@ -260,7 +297,23 @@ impl<S: Service> Worker<S> {
     /// Datagrams wait at a socket. What is left after this turn, the kernel tells again.
     pub(super) fn answer(&mut self, index: usize) {
         self.answer_batches(index, PER_TURN);
+        self.arm_retry();
         self.note_claims();
+    }
+
+    /// It is time to try answers again for which there was no room.
+    pub(super) fn retry_late(&mut self) {
+        let desk = Desk { shared: &self.shared, counters: &self.shared.counters[self.index], now: self.now };
+        let Some(datagrams) = &mut self.datagrams else { return };
+        datagrams.armed = Armed::default();
+        datagrams.retry(&desk);
+        self.arm_retry();
+    }
+
+    fn arm_retry(&mut self) {
+        let Some(datagrams) = &mut self.datagrams else { return };
+        let next = datagrams.late.next_try();
+        self.deadlines.arm(&mut datagrams.armed, Token::Datagrams(0).pack(), next);
     }
 
     /// Closes the datagram sockets. If the server ends in good order, what waits is answered first.
@@ -274,7 +327,11 @@ impl<S: Service> Worker<S> {
                 datagrams.count_overflow(index, &self.shared.counters[self.index], self.now);
             }
         }
-        self.datagrams = None;
+        if let Some(mut datagrams) = self.datagrams.take() {
+            let counters = &self.shared.counters[self.index];
+            datagrams.retry(&Desk { shared: &self.shared, counters, now: self.now });
+            counters.messages.dropped(DropReason::Shutdown, datagrams.late.give_up() as u64);
+        }
     }
 
     /// Whether this worker has one UDP socket, and nothing else to wait for.
@@ -331,11 +388,8 @@ fn is_unix<S>(post: &Post<S>) -> bool {
     matches!(post.listener.address(), Address::Unix(_))
 }
 
-fn send_failure(failure: &SendFailure) -> DropReason {
-    match Errno::from_raw(failure.error.raw_os_error().unwrap_or(0)) {
-        Errno::EAGAIN | Errno::ENOBUFS => DropReason::SendQueueFull,
-        _ => DropReason::SendFailed,
-    }
+fn errno(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod accept;
 mod connection;
 mod datagram;
+mod late;
 
 use std::sync::Arc;
 
@@ -182,7 +183,8 @@ impl<S: Service> Worker<S> {
             match Token::unpack(token) {
                 Token::Gate(index) => self.reopen_gate(index),
                 Token::Connection(slot) => self.look_at_connection(slot),
-                Token::Wake | Token::Datagrams(_) => {}
+                Token::Datagrams(_) => self.retry_late(),
+                Token::Wake => {}
             }
         }
         if self.grace_ends.is_some_and(|end| end <= self.now) {
