@@ -141,7 +141,7 @@ fn remove_if_stale(path: &Path, address: &SockAddr, found: &Metadata) -> Result<
         Err(error) if error.raw_os_error() != Some(libc::EPROTOTYPE) => Err(error.into()),
         _ => Err(Refusal {
             error: Errno::EADDRINUSE.into(),
-            advice: Some("another process is serving on this path"),
+            advice: Some("another process is serving on this path, or it is given twice"),
         }),
     }
 }
