@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
-use sockkit_core::{Address, UnixName};
+use sockkit_core::{Address, Sharing, UnixName};
 use sockkit_sys::SockAddr;
 
 use super::connection::{Connection, Ready};
@@ -35,7 +35,7 @@ pub(super) struct Gate<S> {
     /// While it rests: when it is opened again.
     rests_until: Option<Nanos>,
     rest: Duration,
-    armed: Armed,
+    pub(super) armed: Armed,
 }
 
 impl<S> Gate<S> {
@@ -62,7 +62,7 @@ impl<S: Service> Worker<S> {
     pub(super) fn open_gate(&mut self, index: usize) -> nix::Result<()> {
         let listener = &self.gates[index].post.listener;
         let mut flags = EpollFlags::EPOLLIN;
-        if matches!(listener.address(), Address::Unix(_)) {
+        if listener.transport().traits().sharing == Sharing::OneSocket {
             // All workers wait on the same socket: wake one of them for each connection, not all.
             flags |= EpollFlags::EPOLLEXCLUSIVE;
         }
@@ -119,7 +119,7 @@ impl<S: Service> Worker<S> {
             EAGAIN => Outcome::Empty,
             // accept(2): "errors already pending on the new socket", and what a peer that gave up leaves behind.
             ECONNABORTED | EPROTO | EPERM | ENETDOWN | ENOPROTOOPT | EHOSTDOWN | ENONET | EHOSTUNREACH
-            | EOPNOTSUPP | ENETUNREACH | EINTR => {
+            | EOPNOTSUPP | ENETUNREACH => {
                 self.counters().accept_failed.add(1);
                 Outcome::Failed
             }
@@ -141,7 +141,7 @@ impl<S: Service> Worker<S> {
             Ok(ticket) => ticket,
             Err(reason) => {
                 self.counters().connections.refuse(reason);
-                if observer.wants_peers() {
+                if self.shared.logs_peers {
                     observer.event(&Event::Refused { peer: &address, reason });
                 }
                 super::connection::reset(&socket);
@@ -154,18 +154,18 @@ impl<S: Service> Worker<S> {
         let service = Arc::clone(&post.service);
         let talk = Conversation::open(&*service, &occasion, self.now);
         let connection = Connection::new(socket, address, ticket, service, talk, self.now);
-        let entry = self.connections.vacant_entry();
-        let slot = entry.key();
+        let slot = self.connections.vacant_key();
         if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
             self.shared.admission.leave(connection.into_ticket());
             return Err(errno);
         }
         self.counters().connections.accepted.add(1);
-        if self.shared.observer.wants_peers() {
+        if self.shared.logs_peers {
             self.shared.observer.event(&Event::Opened { peer: &connection.peer });
         }
         let speaks = connection.speaks_first();
         self.connections.insert(connection);
+        self.tidy_deadlines();
         if self.stage > Stage::Full {
             self.connections[slot].talk.drain();
         }
@@ -191,7 +191,6 @@ impl<S: Service> Worker<S> {
     /// The rest of a listener may be over.
     pub(super) fn reopen_gate(&mut self, index: usize) {
         let Some(gate) = self.gates.get_mut(index) else { return };
-        gate.armed = Armed::default();
         match gate.rests_until {
             Some(until) if until <= self.now => {
                 gate.rests_until = None;

@@ -43,6 +43,8 @@ pub(super) struct Connection<S: Service> {
     hung_up: bool,
     /// The kernel is asked to tell when there is room to send.
     awaits_room: bool,
+    /// It is on the list of those whose last turn ended before their work did.
+    pub(super) carried: bool,
     pub(super) armed: Armed,
     opened: Nanos,
     received: u64,
@@ -101,6 +103,7 @@ impl<S: Service> Connection<S> {
             readable: false,
             hung_up: false,
             awaits_room: false,
+            carried: false,
             armed: Armed::default(),
             opened: now,
             received: 0,
@@ -162,7 +165,7 @@ impl<S: Service> Connection<S> {
             let size = room.min(READ).min(*budget).min(scratch.len());
             let received = match self.framing {
                 Framing::Stream => receive_stream(&self.socket, &mut scratch[..size]),
-                Framing::Message => sockkit_sys::receive_message(self.socket.as_fd(), scratch),
+                Framing::Message => sockkit_sys::receive_record(self.socket.as_fd(), scratch),
             };
             match received {
                 Ok(Received::Message(length)) => {
@@ -177,6 +180,7 @@ impl<S: Service> Connection<S> {
                     }
                 }
                 Ok(Received::Truncated) => {
+                    *budget = budget.saturating_sub(scratch.len());
                     books.ledger(self.framing).received.add(1);
                     books.ledger(self.framing).dropped(DropReason::Truncated, 1);
                 }
@@ -310,6 +314,9 @@ impl<S: Service> Worker<S> {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.readable |= ready.readable;
         connection.hung_up |= ready.hung_up;
+        if connection.carried {
+            return; // it has had its turn in this round, and goes first in the next
+        }
         let held = connection.talk.held();
         let shared = &self.shared;
         let books = Books { limits: &shared.limits, counters: &shared.counters[self.index], now: self.now };
@@ -322,6 +329,7 @@ impl<S: Service> Worker<S> {
             return; // its deadline has only moved to later
         }
         if matches!(turn, Turn::Unfinished) {
+            connection.carried = true;
             self.carried.push(slot);
         }
         let awaits_room =
@@ -339,7 +347,7 @@ impl<S: Service> Worker<S> {
 
     /// Closes a connection and enters what became of it.
     pub(super) fn end(&mut self, slot: usize, reason: EndReason) {
-        let connection = self.connections.remove(slot);
+        let Some(connection) = self.connections.try_remove(slot) else { return };
         let lost = match reason {
             EndReason::Shutdown => DropReason::Shutdown,
             _ => DropReason::PeerGone,
@@ -353,7 +361,7 @@ impl<S: Service> Worker<S> {
         ledger.dropped(lost, connection.held_amount());
         self.held -= connection.talk.held();
         let observer = &self.shared.observer;
-        if observer.wants_peers() {
+        if self.shared.logs_peers {
             observer.event(&Event::Closed {
                 peer: &connection.peer,
                 received: connection.received,
@@ -362,7 +370,12 @@ impl<S: Service> Worker<S> {
                 reason,
             });
         }
-        if matches!(reason, EndReason::WriteTimeout | EndReason::MemoryLimit) || connection.talk.held() > 0 {
+        let cut_short = match reason {
+            EndReason::WriteTimeout | EndReason::MemoryLimit => true,
+            EndReason::Shutdown => !connection.talk.has_said_all(),
+            _ => connection.talk.held() > 0,
+        };
+        if cut_short {
             reset(&connection.socket);
         }
         self.shared.admission.leave(connection.ticket);

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::Result;
-use sockkit_engine::{EpollEngine, Server};
+use sockkit_engine::{EpollEngine, Listening, Server};
 
 use crate::cli::ServeArgs;
 use crate::render::log::Log;
@@ -31,12 +31,12 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     }
     let listening = server.listening().to_vec();
     let running = server.start::<EpollEngine>()?;
-    let mut stdout = io::stdout().lock();
-    for (url, service) in &listening {
-        writeln!(stdout, "{}", render::listening(url, service, args.json))?;
+    if let Err(error) = announce(&listening, args.json) {
+        // Nobody will ever learn where it listens.
+        running.abort();
+        running.join()?;
+        return Err(error.into());
     }
-    stdout.flush()?;
-    drop(stdout);
     let totals = watch::until_ended(running, &signals, args)?;
     log.finish();
     if args.json {
@@ -46,4 +46,13 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
         let _ = writeln!(io::stderr(), "summary: {}", render::text(&totals));
     }
     Ok(())
+}
+
+/// One line a listener on stdout: scripts wait for it.
+fn announce(listening: &[Listening], json: bool) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for Listening { url, service } in listening {
+        writeln!(stdout, "{}", render::listening(url, service, json))?;
+    }
+    stdout.flush()
 }
