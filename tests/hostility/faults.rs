@@ -31,6 +31,7 @@ fn t47_a_failing_accept_is_survived() {
         for peer in &peers {
             peer.echo(b"at last").unwrap_or_else(|error| panic!("after {errno}: {error}"));
         }
+        drop(peers);
         let finished = server.stop();
         finished.assert_clean();
         assert!(finished.stderr.lines().count() < 20, "{errno}: {}", finished.stderr);
@@ -56,13 +57,21 @@ impl Scenario {
     }
 
     /// Each transport serves, if not the first peer, then one soon after.
-    fn play(server: &Server) -> Result<(), String> {
-        for url in server.urls() {
+    fn play(server: &mut Server) -> Result<(), String> {
+        for url in server.urls().to_vec() {
+            let mut gone = false;
             let served = holds_within(PATIENCE, || {
-                let Ok(peer) = Peer::open(url, PeerOptions::default()) else { return false };
+                gone = !server.is_running();
+                if gone {
+                    return true;
+                }
+                let Ok(peer) = Peer::open(&url, PeerOptions::default()) else { return false };
                 let patience = Duration::from_millis(300);
                 (0..3_u8).all(|round| peer.echo_within(&[round; 100], patience).is_ok())
             });
+            if gone {
+                return Err("it has ended".to_owned());
+            }
             if !served {
                 return Err(format!("{url} does not serve any more"));
             }
@@ -76,7 +85,7 @@ fn run_with_fault(fault: &str) -> Result<(), String> {
     let scenario = Scenario::new();
     let arguments = scenario.arguments();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let server = match SOCKKIT.serve_with_fault(fault, &arguments) {
+    let mut server = match SOCKKIT.serve_with_fault(fault, &arguments) {
         Ok(server) => server,
         Err(not_ready) => {
             let documented = not_ready.status.and_then(|status| status.code()) == Some(6);
@@ -87,8 +96,10 @@ fn run_with_fault(fault: &str) -> Result<(), String> {
             };
         }
     };
-    let played = Scenario::play(&server);
-    server.signal(Signal::SIGTERM);
+    let played = Scenario::play(&mut server);
+    if server.is_running() {
+        server.signal(Signal::SIGTERM);
+    }
     let finished = server.wait(PATIENCE);
     let code = finished.status.code();
     if finished.stderr.contains("panicked") || !matches!(code, Some(0 | 6)) {

@@ -221,6 +221,7 @@ fn a_full_server_resets_the_next() {
         wait_until("a place is free", || {
             Peer::open(server.url("tcp"), PeerOptions::default()).and_then(|peer| peer.echo(b"in")).is_ok()
         });
+        drop(inside);
         let summary = server.summary();
         assert!(summary.get(&["connections", "refused", reason]) >= 1, "{}", summary.0);
     }
