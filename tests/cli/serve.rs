@@ -206,7 +206,7 @@ fn a_missing_transport_is_explained() {
         skip!("strace cannot trace here");
     }
     let not_ready = SOCKKIT
-        .serve_with_fault("socket:error=EPROTONOSUPPORT", &["--mptcp", "127.0.0.1:0"])
+        .serve_with_fault("socket:error=EPROTONOSUPPORT", None, &["--mptcp", "127.0.0.1:0"])
         .expect_err("no such transport");
     assert_eq!(not_ready.status.and_then(|status| status.code()), Some(6), "{not_ready}");
     assert!(not_ready.stderr.contains("mptcp://127.0.0.1"), "{not_ready}");

@@ -105,12 +105,9 @@ fn t27_an_oversized_message_is_not_echoed_short() {
         if let Err(error) = peer.send(&large) {
             sockkit_tests::skip!("no message of 400 kB can be sent here: {error}");
         }
-        match peer.recv_within(Duration::from_millis(500)) {
-            Ok(Some(back)) => {
-                assert!(back == large, "{scheme}: {} of {} bytes came back", back.len(), large.len())
-            }
-            // Not answered, or the connection given up: the next peer will see.
-            Ok(None) | Err(_) => {}
+        // It may also not answer, or give the connection up.
+        if let Ok(Some(back)) = peer.recv_within(Duration::from_millis(500)) {
+            assert!(back == large, "{scheme}: {} of {} bytes came back", back.len(), large.len());
         }
         drop(peer);
         server.peer().echo(b"and on").expect("an echo");

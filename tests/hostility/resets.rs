@@ -128,7 +128,7 @@ fn t65_aborted_connections_do_not_disturb_the_others() {
         thread::scope(|scope| {
             for (seed, peer) in (0..).zip(spared) {
                 scope.spawn(move || {
-                    peer.echo(&noise(seed, 1 << 20)).expect("an echo while others are aborted")
+                    peer.echo(&noise(seed, 1 << 20)).expect("an echo while others are aborted");
                 });
             }
             for peer in doomed {
@@ -137,16 +137,14 @@ fn t65_aborted_connections_do_not_disturb_the_others() {
                 let _ = Command::new(&ss).args(["-K", "-t", "-n", &filter]).stdout(Stdio::null()).status();
             }
         });
-        if !matches!(
-            doomed[0].recv_now(&mut [0; 16]),
-            Err(Errno::ECONNABORTED | Errno::ECONNRESET) | Ok(None)
-        ) {
+        if !doomed[0].is_over() {
             skip!("ss -K cannot abort sockets on this kernel (CONFIG_INET_DIAG_DESTROY)");
         }
         for peer in spared {
             peer.echo(b"and on").expect("an echo");
         }
         server.wait_for_sockets(baseline + 50);
+        drop(peers);
         let finished = server.stop();
         finished.assert_clean();
         finished.summary().assert_balanced();

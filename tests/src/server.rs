@@ -47,16 +47,25 @@ impl Sockkit {
         }
     }
 
-    /// The same under strace(1), which puts a fault into system calls: `accept4:error=EPROTO:when=1`.
+    /// The same under strace(1), which puts a fault into system calls: `accept4:error=EPROTO:when=1`. With
+    /// `only_about`, into those alone that name this path.
     ///
     /// # Errors
     /// How the server ended instead.
-    pub fn serve_with_fault(self, fault: &str, args: &[&str]) -> Result<Server, NotReady> {
+    pub fn serve_with_fault(
+        self,
+        fault: &str,
+        only_about: Option<&Path>,
+        args: &[&str],
+    ) -> Result<Server, NotReady> {
         let call = fault.split(':').next().unwrap_or_default();
         let mut command = Command::new("strace");
         // -D: the tracer is a grandchild, so that the process that we start, stop and wait for is the server.
         command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
         command.args(["-e", &format!("inject={fault}")]);
+        if let Some(path) = only_about {
+            command.arg("-P").arg(path);
+        }
         command.arg(self.0).args(["serve", "--json"]).args(args);
         Server::start(command, count_listeners(args))
     }
