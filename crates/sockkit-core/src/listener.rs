@@ -87,10 +87,9 @@ fn open(transport: &'static dyn Transport, address: &Address, options: &Options)
             None
         }
     };
-    let address = sockkit_sys::local_address(socket.as_fd())
-        .ok()
-        .and_then(|actual| Address::from_kernel(&actual))
-        .unwrap_or_else(|| address.clone());
+    // With port 0 only the kernel knows it.
+    let actual = sockkit_sys::local_address(socket.as_fd()).map_err(fail)?;
+    let address = Address::from_kernel(&actual).unwrap_or_else(|| address.clone());
     Ok(Listener { transport, address, _path: path, socket })
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -106,6 +107,8 @@ pub struct Seat<S> {
     /// Which worker it is, from 0.
     pub(crate) index: usize,
     pub(crate) posts: Vec<Post<S>>,
+    /// To be told once everything is set up; dropped without a word, the server does not start.
+    pub(crate) started: Sender<()>,
 }
 
 /// A listener and its service, as one worker has them.
@@ -266,17 +269,18 @@ impl<S: Service> Server<S> {
         &self.shared.limits
     }
 
-    /// Starts the workers.
+    /// Starts the workers, and answers when all of them serve.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`] when a thread cannot be started; those that were started end again.
+    /// [`ErrorKind::Local`] when a worker cannot be started or set up; the others end again.
     pub fn start<E: Engine>(self) -> Result<Running, Error> {
-        let shared = Arc::new(self.shared);
-        let mut workers = Vec::with_capacity(self.seats.len());
+        let workers = Vec::with_capacity(self.seats.len());
+        let mut running = Running { shared: Arc::new(self.shared), workers };
+        let (started, starts) = mpsc::channel();
         for (index, posts) in self.seats.into_iter().enumerate() {
-            let seat = Seat { shared: Arc::clone(&shared), index, posts };
-            let ending = Ending(Arc::clone(&shared));
-            let started = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            let seat = Seat { shared: Arc::clone(&running.shared), index, posts, started: started.clone() };
+            let ending = Ending(Arc::clone(&running.shared));
+            let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
                 let outcome = E::serve(seat);
                 if outcome.is_err() {
                     ending.0.raise(Stage::Aborting);
@@ -284,19 +288,23 @@ impl<S: Service> Server<S> {
                 drop(ending);
                 outcome
             });
-            match started {
-                Ok(worker) => workers.push(worker),
+            match thread {
+                Ok(worker) => running.workers.push(worker),
                 Err(error) => {
-                    shared.raise(Stage::Aborting);
-                    for worker in workers {
-                        // Its own outcome matters no more.
-                        let _ = worker.join();
-                    }
+                    running.abort();
+                    running.join()?;
                     return Err(Error::io("start", format_args!("worker {index}"), &error));
                 }
             }
         }
-        Ok(Running { shared, workers })
+        drop(started);
+        if starts.iter().take(running.workers.len()).count() < running.workers.len() {
+            // One has ended before it began, and has said why.
+            running.abort();
+            running.join()?;
+            return Err(Error::new(ErrorKind::Local, "start", "a worker", "it ended at once"));
+        }
+        Ok(running)
     }
 }
 

@@ -53,9 +53,9 @@ impl Transport for Udp {
         if role == Role::Client && is_broadcast(inet) {
             setsockopt(&socket, Broadcast, &true)?;
         }
-        // A server on any address must answer from the one that was asked: the packet information tells which. One
-        // that is bound to a single address needs no telling.
-        if role == Role::Server && inet.ip().is_unspecified() {
+        // A server on any address must answer from the one that was asked, and one that can be reached by broadcast or
+        // multicast must know what was: the packet information tells. On a loopback address there is neither.
+        if role == Role::Server && !inet.ip().is_loopback() {
             match inet {
                 SocketAddr::V4(_) => setsockopt(&socket, Ipv4PacketInfo, &true)?,
                 SocketAddr::V6(_) => {

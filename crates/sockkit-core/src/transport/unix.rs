@@ -73,6 +73,9 @@ impl Transport for Unix {
     }
 
     fn configure(&self, socket: BorrowedFd<'_>, _: Role, _: &Address, _: &Options) -> io::Result<()> {
+        // Nobody here wants a peer's descriptors. An older kernel does not know the option: there they are closed as they
+        // come, but cut a read short.
+        let _ = sockkit_sys::refuse_descriptors(socket);
         if self.kind == libc::SOCK_SEQPACKET {
             // The sender's credentials tell an empty message from the end of the stream (sockkit_sys::
             // receive_record). An accepted connection inherits the option from its listener.

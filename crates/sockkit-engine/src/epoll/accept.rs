@@ -23,7 +23,7 @@ use crate::services::{Occasion, Service};
 const PER_TURN: u64 = 64;
 
 /// Connections taken from one listener when the server ends: as many as a backlog holds.
-const AT_THE_END: usize = 4096;
+const AT_THE_END: u64 = 4096;
 
 /// How long a listener rests when there are no descriptors or there is no memory: twice as long each time, and no
 /// longer than the second. Any connection that ends cuts it short.
@@ -71,12 +71,22 @@ impl<S: Service> Worker<S> {
 
     /// Connections wait at a listener.
     pub(super) fn accept(&mut self, index: usize) {
-        if self.stage > Stage::Serving || self.gates[index].rests_until.is_some() {
-            return;
+        if self.stage == Stage::Serving && self.gates[index].rests_until.is_none() {
+            self.accept_some(index, PER_TURN);
         }
-        let wanted = self.shared.admission.claim(PER_TURN);
+    }
+
+    /// The server ends: who waits already is still let in.
+    pub(super) fn accept_the_rest(&mut self) {
+        for index in 0..self.gates.len() {
+            self.accept_some(index, AT_THE_END);
+        }
+    }
+
+    fn accept_some(&mut self, index: usize, most: u64) {
+        let claimed = self.shared.admission.claim(most);
         let mut taken = 0;
-        for _ in 0..wanted {
+        for _ in 0..claimed {
             match self.accept_one(index) {
                 Outcome::Taken => taken += 1,
                 Outcome::Refused | Outcome::Failed => {}
@@ -87,21 +97,11 @@ impl<S: Service> Worker<S> {
                 }
             }
         }
-        self.shared.admission.unclaim(wanted - taken);
         if taken > 0 {
             self.gates[index].rest = REST.0;
-            self.note_claims();
         }
-    }
-
-    /// The server ends: who waits already is still let in.
-    pub(super) fn accept_the_rest(&mut self) {
-        for index in 0..self.gates.len() {
-            for _ in 0..AT_THE_END {
-                if matches!(self.accept_one(index), Outcome::Empty | Outcome::Exhausted) {
-                    break;
-                }
-            }
+        if self.shared.admission.settle(claimed, taken) {
+            self.shared.raise(Stage::Full);
         }
     }
 

@@ -39,8 +39,8 @@ pub(super) struct Connection<S: Service> {
     silent: bool,
     /// There may be something to read: an edge was told, and no read has come back short since.
     readable: bool,
-    /// The peer has ended its side, so the end is to be read behind the data.
-    hung_up: bool,
+    /// A short read does not mean that the socket is empty: the end waits behind the data, or urgent data cut it.
+    read_to_the_end: bool,
     /// The kernel is asked to tell when there is room to send.
     awaits_room: bool,
     /// It is on the list of those whose last turn ended before their work did.
@@ -55,20 +55,20 @@ pub(super) struct Connection<S: Service> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ready {
     readable: bool,
-    hung_up: bool,
+    read_to_the_end: bool,
 }
 
 impl Ready {
     /// No news, but work left: reading is tried.
-    pub(super) const CARRIED: Self = Self { readable: true, hung_up: false };
+    pub(super) const CARRIED: Self = Self { readable: true, read_to_the_end: false };
 }
 
 impl From<EpollFlags> for Ready {
     fn from(flags: EpollFlags) -> Self {
         use EpollFlags as F;
         Self {
-            readable: flags.intersects(F::EPOLLIN | F::EPOLLRDHUP | F::EPOLLHUP | F::EPOLLERR),
-            hung_up: flags.intersects(F::EPOLLRDHUP | F::EPOLLHUP | F::EPOLLERR),
+            readable: flags.intersects(F::EPOLLIN | F::EPOLLPRI | F::EPOLLRDHUP | F::EPOLLHUP | F::EPOLLERR),
+            read_to_the_end: flags.intersects(F::EPOLLPRI | F::EPOLLRDHUP | F::EPOLLHUP | F::EPOLLERR),
         }
     }
 }
@@ -101,7 +101,7 @@ impl<S: Service> Connection<S> {
             service,
             ticket,
             readable: false,
-            hung_up: false,
+            read_to_the_end: false,
             awaits_room: false,
             carried: false,
             armed: Armed::default(),
@@ -169,7 +169,7 @@ impl<S: Service> Connection<S> {
             };
             match received {
                 Ok(Received::Message(length)) => {
-                    if self.framing == Framing::Stream && length < size && !self.hung_up {
+                    if self.framing == Framing::Stream && length < size && !self.read_to_the_end {
                         // A short read has emptied the socket (epoll(7), question 9).
                         self.readable = false;
                     }
@@ -216,6 +216,11 @@ impl<S: Service> Connection<S> {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.talk.hold(data);
                         self.talk.blocked(books.now);
+                        return Ok(());
+                    }
+                    Err(error) if self.framing == Framing::Message && is_too_long(&error) => {
+                        // Our queue takes no message as long as the peer's did; the next may be shorter.
+                        ledger.dropped(DropReason::SendFailed, 1);
                         return Ok(());
                     }
                     Err(error) => {
@@ -313,7 +318,7 @@ impl<S: Service> Worker<S> {
         // An event can outlive its connection within one batch, and meet another in its place: no harm.
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.readable |= ready.readable;
-        connection.hung_up |= ready.hung_up;
+        connection.read_to_the_end |= ready.read_to_the_end;
         if connection.carried {
             return; // it has had its turn in this round, and goes first in the next
         }
@@ -397,7 +402,7 @@ impl<S: Service> Worker<S> {
 }
 
 fn interest(awaits_room: bool) -> EpollFlags {
-    let mut flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+    let mut flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
     // Only while it is waited for: a Unix socket tells of room after every message that its peer reads.
     flags.set(EpollFlags::EPOLLOUT, awaits_room);
     flags
@@ -408,6 +413,10 @@ fn receive_stream(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
         0 => Received::End,
         length => Received::Message(length),
     })
+}
+
+fn is_too_long(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::EMSGSIZE as i32)
 }
 
 fn reason_of(error: &io::Error) -> EndReason {

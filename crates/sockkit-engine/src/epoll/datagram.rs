@@ -16,19 +16,19 @@ use super::appetite::Appetite;
 use super::late::{Fate, Late};
 use super::{Token, Worker};
 use crate::bucket::RateLimit;
-use crate::clock::Nanos;
+use crate::clock::{Nanos, nanos};
 use crate::counters::{Counters, DropReason};
 use crate::deadlines::Armed;
 use crate::observer::Event;
 use crate::policy::is_group;
-use crate::server::{Post, RateLimits, Shared};
+use crate::server::{Post, RateLimits, Shared, Stage};
 use crate::services::{Answer, Occasion, Service};
 
 /// Batches read from one socket in one turn, before other sockets and connections have theirs.
 const PER_TURN: usize = 4;
 
-/// Batches read from one socket when the server ends: more than a receive queue of 4 MiB holds.
-const AT_THE_END: usize = 1024;
+/// How long what waits is read and answered when the server ends: longer than a full receive queue takes.
+const AT_THE_END: Nanos = 100_000_000;
 
 /// Slots and bytes a slot of an internet batch: nothing longer exists.
 const INTERNET: (usize, usize) = (64, 64 << 10);
@@ -108,7 +108,8 @@ impl<S: Service> Datagrams<S> {
     /// Reads and answers one batch.
     fn turn(&mut self, index: usize, wait: Wait, books: &Books<'_>) -> Turn {
         let socket = &mut self.sockets[index];
-        let batch = if is_unix(&socket.post) { &mut self.unix } else { &mut self.internet };
+        let unix = is_unix(&socket.post);
+        let batch = if unix { &mut self.unix } else { &mut self.internet };
         let Some(batch) = batch else { return Turn::Empty };
         let fd = socket.post.listener.as_fd();
         let wanted = books.shared.admission.claim(socket.appetite.size as u64) as usize;
@@ -118,7 +119,11 @@ impl<S: Service> Datagrams<S> {
             Wait::ForOne => batch.wait_and_receive(fd, wanted),
         };
         let count = *received.as_ref().unwrap_or(&0);
-        books.shared.admission.unclaim((wanted - count) as u64);
+        let is_phantom = |batch: &mut Batch, slot| !unix && !batch.datagram(slot).source.is_named();
+        let came = (0..count).filter(|&slot| !is_phantom(batch, slot)).count();
+        if books.shared.admission.settle(wanted as u64, came as u64) {
+            books.shared.raise(Stage::Full);
+        }
         match received {
             Ok(0) => return Turn::Empty,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Turn::Empty,
@@ -129,10 +134,9 @@ impl<S: Service> Datagrams<S> {
         // Only now: the wait may have been long.
         let desk = Desk { books, now: books.shared.clock.now(), wall: SystemTime::now() };
         socket.appetite.learn(count, wanted, batch.slots());
-        let unix = is_unix(&socket.post);
         let mut turn = if count == wanted { Turn::MayHaveMore } else { Turn::Empty };
         for slot in 0..count {
-            if !unix && !batch.datagram(slot).source.is_named() {
+            if is_phantom(batch, slot) {
                 // No datagram: the socket was shut down to end a wait, and this is how it says that it is empty.
                 turn = Turn::Empty;
                 break;
@@ -307,9 +311,12 @@ impl Desk<'_> {
 impl<S: Service> Worker<S> {
     /// Datagrams wait at a socket. What is left after this turn, the kernel tells again.
     pub(super) fn answer(&mut self, index: usize) {
-        self.answer_batches(index, PER_TURN);
+        for _ in 0..PER_TURN {
+            if !self.answer_batch(index, Wait::No) {
+                break;
+            }
+        }
         self.arm_retry();
-        self.note_claims();
     }
 
     /// It is time to try answers again for which there was no room.
@@ -327,10 +334,13 @@ impl<S: Service> Worker<S> {
     /// wait for room do so a little longer.
     pub(super) fn end_datagrams(&mut self, answer_what_waits: bool) {
         let sockets = self.datagrams.as_ref().map_or(0, |datagrams| datagrams.sockets.len());
-        for index in 0..sockets {
-            if answer_what_waits {
-                self.answer_batches(index, AT_THE_END);
-            }
+        let end = self.shared.clock.now().saturating_add(nanos(self.shared.grace).min(AT_THE_END));
+        for index in (0..sockets).filter(|_| answer_what_waits) {
+            // Who floods us does not keep us from ending, and neither from ending at once.
+            while self.shared.stage() < Stage::Aborting
+                && self.shared.clock.now() < end
+                && self.answer_batch(index, Wait::No)
+            {}
         }
         self.arm_retry();
         let Some(datagrams) = &mut self.datagrams else { return };
@@ -358,14 +368,6 @@ impl<S: Service> Worker<S> {
         let Some(datagrams) = &mut self.datagrams else { return };
         let next = datagrams.late.next_try();
         self.deadlines.arm(&mut datagrams.armed, Token::Datagrams(0).pack(), next);
-    }
-
-    fn answer_batches(&mut self, index: usize, most: usize) {
-        for _ in 0..most {
-            if !self.answer_batch(index, Wait::No) {
-                break;
-            }
-        }
     }
 
     /// Reads and answers one batch. Answers whether there may be more.

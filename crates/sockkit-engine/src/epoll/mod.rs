@@ -35,13 +35,20 @@ const EVENTS: usize = 256;
 /// Bytes into which a worker receives: the largest message that a Unix socket takes by default is 212,960 bytes.
 const SCRATCH: usize = 256 << 10;
 
+/// What an epoll descriptor can lack, besides memory and descriptors.
+const EPOLL_ADVICE: &str = "limits: ulimit -n, and fs.epoll.max_user_watches";
+
 /// The engine on epoll(7).
 #[derive(Clone, Copy, Debug)]
 pub struct EpollEngine;
 
 impl Engine for EpollEngine {
     fn serve<S: Service>(seat: Seat<S>) -> Result<(), Error> {
-        Worker::new(seat)?.serve()
+        let started = seat.started.clone();
+        let worker = Worker::new(seat)?;
+        // The server may have given up waiting, and then ends us.
+        let _ = started.send(());
+        worker.serve()
     }
 }
 
@@ -98,7 +105,7 @@ struct Worker<S: Service> {
 
 impl<S: Service> Worker<S> {
     fn new(seat: Seat<S>) -> Result<Self, Error> {
-        let fail = |errno: Errno| Error::io("make", "an epoll instance", &errno.into());
+        let fail = |errno: Errno| Error::io("set up", "epoll", &errno.into()).with_advice(EPOLL_ADVICE);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?;
         let wake = EpollEvent::new(EpollFlags::EPOLLIN, Token::Wake.pack());
         epoll.add(seat.shared.wake(seat.index), wake).map_err(fail)?;
@@ -139,7 +146,7 @@ impl<S: Service> Worker<S> {
             let count = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
-                Err(errno) => return Err(Error::io("wait on", "an epoll instance", &errno.into())),
+                Err(errno) => return Err(Error::io("wait on", "epoll", &errno.into())),
             };
             self.now = self.shared.clock.now();
             self.go_on_with_carried();
@@ -284,13 +291,6 @@ impl<S: Service> Worker<S> {
         let slots: Vec<usize> = self.connections.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             self.end(slot, reason);
-        }
-    }
-
-    /// One more peer or datagram has been claimed: was it the last that this server was started for?
-    fn note_claims(&self) {
-        if self.shared.limits.accept.is_some() && self.shared.admission.is_over() {
-            self.shared.raise(Stage::Full);
         }
     }
 }
