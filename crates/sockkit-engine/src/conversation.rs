@@ -91,11 +91,6 @@ impl<S: Service> Conversation<S> {
         }
     }
 
-    /// Whether messages are kept apart.
-    pub(crate) fn framing(&self) -> Framing {
-        self.framing
-    }
-
     /// Whether the service has something to say before it is spoken to, or ends at once.
     pub(crate) fn speaks(&self, service: &S) -> bool {
         service.speech(&self.state) != Speech::Silent

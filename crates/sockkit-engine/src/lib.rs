@@ -42,6 +42,7 @@ mod deadlines;
 mod epoll;
 mod limits;
 mod observer;
+mod peer;
 pub mod policy;
 mod queue;
 mod server;

@@ -13,9 +13,9 @@ use sockkit_sys::SockAddr;
 use super::connection::{Connection, Ready};
 use super::{Token, Worker};
 use crate::clock::{Nanos, nanos};
-use crate::conversation::Conversation;
 use crate::deadlines::Armed;
 use crate::observer::Event;
+use crate::peer::Peer;
 use crate::server::{Post, Stage};
 use crate::services::{Occasion, Service};
 
@@ -152,22 +152,22 @@ impl<S: Service> Worker<S> {
         let occasion =
             Occasion { peer: &address, host: &self.shared.host, now: Some(SystemTime::now()), framing };
         let service = Arc::clone(&post.service);
-        let talk = Conversation::open(&*service, &occasion, self.now);
-        let connection = Connection::new(socket, address, ticket, service, talk, self.now);
+        let peer = Peer::open(address.clone(), ticket, service, &occasion, self.now);
+        let connection = Connection::new(socket, peer);
         let slot = self.connections.vacant_key();
         if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
-            self.shared.admission.leave(connection.into_ticket());
+            self.shared.admission.leave(connection.peer.into_ticket());
             return Err(errno);
         }
         self.counters().connections.accepted.add(1);
         if self.shared.logs_peers {
-            self.shared.observer.event(&Event::Opened { peer: &connection.peer });
+            self.shared.observer.event(&Event::Opened { peer: connection.peer.address() });
         }
-        let speaks = connection.speaks_first();
+        let speaks = connection.peer.speaks_first();
         self.connections.insert(connection);
         self.tidy_deadlines();
         if self.stage > Stage::Full {
-            self.connections[slot].talk.drain();
+            self.connections[slot].peer.drain();
         }
         // What has come already is told by the first event; what is to be said unasked is not.
         if speaks {

@@ -227,7 +227,7 @@ impl<S: Service> Worker<S> {
 
     fn look_at_connection(&mut self, slot: usize) {
         let Some(connection) = self.connections.get(slot) else { return };
-        match connection.talk.overdue(&self.shared.limits, self.now) {
+        match connection.peer.overdue(&self.shared.limits, self.now) {
             Some(reason) => self.end(slot, reason),
             None => self.arm(slot),
         }
@@ -235,7 +235,7 @@ impl<S: Service> Worker<S> {
 
     fn arm(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let deadline = connection.talk.deadline(&self.shared.limits);
+        let deadline = connection.peer.deadline(&self.shared.limits);
         self.deadlines.arm(&mut connection.armed, Token::Connection(slot).pack(), deadline);
     }
 
@@ -281,7 +281,7 @@ impl<S: Service> Worker<S> {
             for slot in slots {
                 // A turn can end other connections too, to save memory.
                 let Some(connection) = self.connections.get_mut(slot) else { continue };
-                connection.talk.drain();
+                connection.peer.drain();
                 self.turn(slot, Ready::CARRIED);
             }
         }
