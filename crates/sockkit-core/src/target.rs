@@ -7,7 +7,7 @@ use std::str::FromStr;
 use crate::address::Address;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind};
-use crate::transport::{Form, Place, Role, TRANSPORTS, Transport};
+use crate::transport::{Form, Host, Place, Port, Role, TRANSPORTS, Transport};
 
 /// A transport and an address on it, read but not yet looked up: `tcp://localhost:echo`, `unix:/tmp/s`.
 ///
@@ -48,7 +48,7 @@ impl Target {
                 Form::HostPort => ("HOST:PORT", None),
                 Form::Path => ("a path", Some(format!("a file of that name is ./{authority}"))),
             };
-            let error = bad(format!("here stands {wanted} without a scheme"));
+            let error = bad(format!("wanted is {wanted} without a scheme"));
             return Err(match advice {
                 Some(advice) => error.with_advice(advice),
                 None => error,
@@ -119,6 +119,10 @@ fn meant(text: &str) -> Option<String> {
     let is_port = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match Place::parse(Form::HostPort, text).ok()? {
         _ if is_port => Some(format!("tcp://localhost:{text}")),
+        // A word before a word may as well be a mistyped scheme.
+        Place::Inet(Host::Named(host), Port::Service(_)) if host != "localhost" && !host.contains('.') => {
+            None
+        }
         Place::Inet(..) if text.contains(':') => Some(format!("tcp://{text}")),
         _ => None,
     }
@@ -153,6 +157,7 @@ mod tests {
             ("[::1]:80", "tcp://[::1]:80"),
             ("::1", "tcp://[::1]"),
             (":80", "tcp://:80"),
+            ("localhost:echo", "tcp://localhost:echo"),
             ("12345", "tcp://localhost:12345"),
             ("/tmp/s", "unix:/tmp/s"),
             ("@name", "unix:@name"),
@@ -161,6 +166,7 @@ mod tests {
             assert_eq!(complaint(text), told);
             assert!(meant.parse::<Target>().is_ok());
         }
+        assert!(complaint("unxi:s").contains("no transport is called \"unxi\" (there are tcp, "));
         assert!(complaint("http://localhost").contains("no transport is called \"http\" (there are tcp, "));
         assert!(complaint("").ends_with("(write it as tcp://HOST:PORT or unix:PATH)"));
     }
@@ -169,7 +175,7 @@ mod tests {
     fn behind_a_flag_stands_no_scheme() {
         let complain =
             |scheme: &str, text: &str| Target::new(by_scheme(scheme).unwrap(), text).unwrap_err().to_string();
-        assert!(complain("udp", "tcp://localhost:80").ends_with(": here stands HOST:PORT without a scheme"));
+        assert!(complain("udp", "tcp://localhost:80").ends_with(": wanted is HOST:PORT without a scheme"));
         assert!(complain("unix", "unix:/tmp/s").ends_with("(a file of that name is ./unix:/tmp/s)"));
         assert!(Target::new(by_scheme("unix").unwrap(), "./unix:s").is_ok());
         assert!(Target::new(by_scheme("udp").unwrap(), "tcp:80").is_ok(), "a host may be called tcp");

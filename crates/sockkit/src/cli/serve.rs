@@ -18,7 +18,7 @@ pub(crate) struct ServeArgs {
     pub(crate) targets: ServiceTargets,
 
     /// What to say on every listener that has no service of its own
-    #[arg(long, value_enum, value_name = "SERVICE")]
+    #[arg(long, value_enum, value_name = "SERVICE", ignore_case = true)]
     pub(crate) service: Option<ServiceName>,
 
     /// Greet with this text (implies --service greet); {peer} and {host} are filled in [default: Thank you for
@@ -160,7 +160,7 @@ pub(crate) enum ServiceName {
 
 impl ServiceName {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        <Self as ValueEnum>::from_str(text, false).map_err(|_| {
+        <Self as ValueEnum>::from_str(text, true).map_err(|_| {
             let known: Vec<_> = Self::value_variants()
                 .iter()
                 .filter_map(|name| Some(name.to_possible_value()?.get_name().to_owned()))
