@@ -15,11 +15,21 @@ Exit codes:
   3  cannot reach: refused, unreachable, no such path, name not found
   4  timed out, or no reply
   5  the peer broke off: reset, or closed early
-  6  local trouble: address in use, a path that is not a socket, permission, out of descriptors, disk full";
+  6  local trouble: address in use, a path that is not a socket, permission,
+     out of descriptors, disk full";
 
 /// The rows of the table: a code, and what it means.
-pub(crate) fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
-    TABLE.lines().skip(1).filter_map(|line| line.trim_start().split_once("  "))
+pub(crate) fn rows() -> Vec<(&'static str, String)> {
+    let mut rows: Vec<(&'static str, String)> = Vec::new();
+    for line in TABLE.lines().skip(1).map(str::trim_start) {
+        match (line.split_once("  "), rows.last_mut()) {
+            (Some((code, meaning)), _) => rows.push((code, meaning.to_owned())),
+            // The rest of a row that is broken in two.
+            (None, Some((_, meaning))) => *meaning += &format!(" {line}"),
+            (None, None) => {}
+        }
+    }
+    rows
 }
 
 /// An answer that is not what was asked for, with the words for stderr: exit 1.

@@ -45,7 +45,7 @@ outcome with \"exit_code\", \"outcome\", \"error\" and the totals. sent and rece
 ///
 /// Works with any peer, ours or not, on every transport.
 #[derive(Debug, Args)]
-#[command(after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE), after_help = "--help shows examples and what the options mean in full")]
+#[command(after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", units::NOTATION, exit::TABLE), after_help = "--help shows examples and what the options mean in full")]
 pub(crate) struct ConnectArgs {
     #[command(flatten)]
     pub(crate) target: OneTarget,
@@ -107,11 +107,11 @@ pub(crate) struct ConnectArgs {
     pub(crate) source: Option<String>,
 
     /// Receive buffer of the socket in bytes, as SO_RCVBUF [default: the kernel's]
-    #[arg(long, value_name = "BYTES", value_parser = units::bytes, help_heading = "Socket")]
+    #[arg(long, value_name = "SIZE", value_parser = units::buffer, help_heading = "Socket")]
     pub(crate) rcvbuf: Option<usize>,
 
     /// Send buffer of the socket in bytes, as SO_SNDBUF [default: the kernel's]
-    #[arg(long, value_name = "BYTES", value_parser = units::bytes, help_heading = "Socket")]
+    #[arg(long, value_name = "SIZE", value_parser = units::buffer, help_heading = "Socket")]
     pub(crate) sndbuf: Option<usize>,
 
     /// Dump both directions on stderr, as hexdump -C does, with > for sent and < for received

@@ -23,8 +23,8 @@ pub(crate) struct OneTarget(pub(crate) Target);
 impl Args for ServiceTargets {
     fn augment_args(command: Command) -> Command {
         let positional = Arg::new(POSITIONAL)
-            .value_name("[SERVICE@]ADDRESS")
-            .help("Where to listen: tcp://HOST:PORT, unix:PATH and so on, with its own service or without")
+            .value_name("ADDRESS")
+            .help("Where to listen: tcp://HOST:PORT, unix:PATH and so on, or SERVICE@ and one of these")
             .action(ArgAction::Append)
             .num_args(0..)
             .value_parser(|text: &str| service_and_target(text));

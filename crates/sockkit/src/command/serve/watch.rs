@@ -14,6 +14,7 @@ use sockkit_engine::{Running, Totals};
 
 use crate::cli::ServeArgs;
 use crate::render::serve as render;
+use crate::units;
 
 /// SIGINT, SIGTERM and SIGHUP, as a descriptor to be read.
 pub(super) struct Signals(SignalFd);
@@ -37,7 +38,7 @@ impl Signals {
 
 /// Waits for the server to end, ends it when it is time to, and answers what it has done.
 pub(super) fn until_ended(running: Running, signals: &Signals, args: &ServeArgs) -> Result<Totals> {
-    let mut end = Deadline::after_maybe(args.life.duration);
+    let mut end = Deadline::after_maybe(args.life.duration.and_then(units::limit));
     let mut next_stats = args.stats.map(|interval| Instant::now() + interval);
     let mut ending = false;
     loop {
