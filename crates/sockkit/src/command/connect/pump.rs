@@ -103,7 +103,7 @@ impl<'a> Pump<'a> {
             // Nobody waited for an answer, but that one datagram was refused is known.
             return Err(self.error("send to", &error).into());
         }
-        explain(verdict, &self.endpoint.url(), self.exchange.expectations(), self.failure.take())
+        explain(verdict, &self.endpoint.url(), &self.exchange, self.failure.take())
     }
 
     /// Gets the next message ready, if stdin has brought one.
