@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Error;
+use nix::sys::signal::{Signal, raise};
 use sockkit_core::ErrorKind;
 
 /// The table, as `--help` shows it.
@@ -44,11 +45,36 @@ impl std::fmt::Display for Mismatch {
 
 impl std::error::Error for Mismatch {}
 
+/// A signal ended the run, which has been cleaned up after: the process ends by the signal itself, so that a shell sees
+/// what it expects (130 for SIGINT) and stops its script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Interrupted(pub(crate) Signal);
+
+impl Interrupted {
+    /// What a shell makes of the signal.
+    fn code(self) -> u8 {
+        128 | u8::try_from(self.0 as i32).unwrap_or(0)
+    }
+}
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "interrupted by {}", self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
 /// Prints the error, if there is one, as one line on stderr, and picks the code from the table.
 pub(crate) fn code(result: Result<(), Error>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     if is_closed_stdout(&error) {
         return ExitCode::SUCCESS;
+    }
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        // Nobody handles it, so this does not return.
+        let _ = raise(interrupted.0);
+        return ExitCode::from(interrupted.code());
     }
     // Nothing is left to tell it to when stderr is closed too.
     let _ = writeln!(io::stderr(), "sockkit: {error:#}");
@@ -69,6 +95,9 @@ pub(crate) fn number(error: &Error) -> u8 {
         }
         if cause.is::<Mismatch>() {
             return 1;
+        }
+        if let Some(interrupted) = cause.downcast_ref::<Interrupted>() {
+            return interrupted.code();
         }
     }
     6
@@ -102,5 +131,7 @@ mod tests {
             assert!(TABLE.contains(&format!("\n  {code}  ")));
         }
         assert_eq!(number(&Error::from(Mismatch("no".into()))), 1);
+        assert_eq!(number(&Error::from(Interrupted(Signal::SIGINT))), 130);
+        assert_eq!(number(&Error::from(Interrupted(Signal::SIGTERM))), 143);
     }
 }
