@@ -111,11 +111,14 @@ impl Expectations {
                 Expectation::Text(text) if text.is_empty() => Some(self.unmatched.len()),
                 Expectation::Text(text) => memmem::find(&self.unmatched[self.searched..], text)
                     .map(|at| self.searched + at + text.len()),
-                Expectation::Regex(regex) => regex
-                    .find_at(&self.unmatched, self.line_end())
+                Expectation::Regex(regex) => {
+                    let start = self.line_end();
+                    let found = regex.find(&self.unmatched[start..]);
                     // Nothing at the end of what has come is nothing that has come.
-                    .filter(|found| found.start() < self.unmatched.len())
-                    .map(|found| found.end()),
+                    found
+                        .filter(|found| start + found.start() < self.unmatched.len())
+                        .map(|found| start + found.end())
+                }
             };
             let Some(end) = end else {
                 if let Expectation::Text(text) = next {
@@ -227,7 +230,7 @@ mod tests {
             assert_eq!(awaited.message(format!("b{line_end}").as_bytes()), Ok(()));
             assert!(awaited.are_met());
 
-            let mut awaited = Expectations::new(vec![regex("^abc$"), regex("^b$")]);
+            let mut awaited = Expectations::new(vec![regex("^abc$"), regex(r"\Ab$")]);
             awaited.stream(format!("abc{line_end}").as_bytes()).unwrap();
             assert_eq!(awaited.met(), 1, "{line_end:?}");
             awaited.stream(format!("b{line_end}").as_bytes()).unwrap();
