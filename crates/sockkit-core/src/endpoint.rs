@@ -105,10 +105,13 @@ impl Endpoint {
                 length => Received::Data(length),
             });
         }
-        match sockkit_sys::receive_message(self.as_fd(), buffer)? {
+        let received = match traits.session {
+            Session::Connected => sockkit_sys::receive_record(self.as_fd(), buffer)?,
+            Session::Connectionless => sockkit_sys::receive_datagram(self.as_fd(), buffer)?,
+        };
+        match received {
             Raw::Message(length) => Ok(Received::Data(length)),
             Raw::Truncated => Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
-            Raw::End if traits.session == Session::Connectionless => Ok(Received::Data(0)),
             Raw::End => Ok(Received::End),
         }
     }

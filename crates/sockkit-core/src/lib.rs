@@ -86,4 +86,4 @@ pub use error::{Error, ErrorKind, describe};
 pub use listener::{Listener, listen};
 pub use options::Options;
 pub use target::Target;
-pub use transport::{Framing, Role, Session, SocketSpec, TRANSPORTS, Traits, Transport};
+pub use transport::{Framing, Role, Session, Sharing, SocketSpec, TRANSPORTS, Traits, Transport};

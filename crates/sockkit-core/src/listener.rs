@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::poll::PollFlags;
 use nix::sys::socket::{Backlog, setsockopt, sockopt};
-use sockkit_sys::UnixName;
+use sockkit_sys::{Ancillary, Batch, UnixName};
 
 use crate::address::Address;
 use crate::deadline::Deadline;
@@ -14,7 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
 use crate::options::Options;
 use crate::target::Target;
-use crate::transport::{Role, Session, Transport};
+use crate::transport::{Form, Role, Session, Sharing, Transport};
 use crate::unix_path::{self, UnixPath};
 
 /// A socket on which peers arrive: as connections ([`Listener::accept`]) or as datagrams ([`Listener::recv_from`]),
@@ -77,7 +77,7 @@ fn open(transport: &'static dyn Transport, address: &Address, options: &Options)
         _ => {
             let bind = || {
                 sockkit_sys::bind(socket.as_fd(), &address.to_kernel()?)?;
-                if options.reuse_port {
+                if shares_by_port(transport, options) {
                     // Only now: bound without it, the port was ours alone.
                     setsockopt(&socket, sockopt::ReusePort, &true)?;
                 }
@@ -87,10 +87,9 @@ fn open(transport: &'static dyn Transport, address: &Address, options: &Options)
             None
         }
     };
-    let address = sockkit_sys::local_address(socket.as_fd())
-        .ok()
-        .and_then(|actual| Address::from_kernel(&actual))
-        .unwrap_or_else(|| address.clone());
+    // With port 0 only the kernel knows it.
+    let actual = sockkit_sys::local_address(socket.as_fd()).map_err(fail)?;
+    let address = Address::from_kernel(&actual).unwrap_or_else(|| address.clone());
     Ok(Listener { transport, address, _path: path, socket })
 }
 
@@ -102,6 +101,11 @@ fn prepare(
 ) -> io::Result<()> {
     transport.configure(socket.as_fd(), Role::Server, address, options)?;
     set_buffers(socket.as_fd(), options)
+}
+
+/// Whether siblings are sockets of their own. Linux refuses the option on Unix sockets since 6.13.
+fn shares_by_port(transport: &dyn Transport, options: &Options) -> bool {
+    options.reuse_port && transport.traits().sharing == Sharing::OneSocketEach
 }
 
 /// listen(2), for transports that have connections.
@@ -130,15 +134,22 @@ fn explain(transport: &dyn Transport, address: &Address, error: &io::Error) -> E
     let low_port = address.port().is_some_and(|port| (1..1024).contains(&port));
     match error.raw_os_error() {
         Some(libc::EACCES) if low_port => this.with_advice("ports below 1024 need CAP_NET_BIND_SERVICE"),
-        Some(libc::EADDRINUSE) => {
-            this.with_advice("another process is serving there; port 0 finds a free one")
-        }
+        Some(libc::EADDRINUSE) => this
+            .with_advice("another process is serving there, or it is given twice; port 0 finds a free one"),
         Some(libc::EADDRNOTAVAIL) => this.with_advice("no interface of this machine has that address"),
         Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::ENOPROTOOPT) => {
             this.with_advice("this kernel has no such transport; see sockkit info")
         }
         Some(libc::EMFILE) => this.with_advice("raise the limit of open files: ulimit -n"),
         _ => this,
+    }
+}
+
+/// What a batch of datagrams from this transport has room for besides their bytes.
+fn ancillary(transport: &dyn Transport) -> Ancillary {
+    match transport.traits().form {
+        Form::HostPort => Ancillary::PacketInfo,
+        Form::Path => Ancillary::None,
     }
 }
 
@@ -174,7 +185,7 @@ impl Listener {
     /// As [`listen`].
     pub fn sibling(&self, options: &Options) -> Result<Self, Error> {
         let fail = |error: io::Error| explain(self.transport, &self.address, &error);
-        if !options.reuse_port || matches!(self.address, Address::Unix(_)) {
+        if !shares_by_port(self.transport, options) {
             let socket = self.socket.try_clone().map_err(fail)?;
             return Ok(Self {
                 transport: self.transport,
@@ -224,7 +235,7 @@ impl Listener {
     /// is lost.
     pub fn recv_from(&self, buffer: &mut [u8], deadline: Deadline) -> Result<(usize, Address), Error> {
         let fail = |error: &io::Error| Error::io("receive on", self.url(), error);
-        let mut batch = sockkit_sys::Batch::new(1, buffer.len().max(1));
+        let mut batch = Batch::new(1, buffer.len().max(1), ancillary(self.transport));
         loop {
             match batch.receive(self.as_fd(), 1) {
                 Ok(_) => break,

@@ -5,7 +5,7 @@
 //! is asked with a datagram socket: the kernel answers a connect(2) to a socket of another type with `EPROTOTYPE`
 //! and to a file without a socket with `ECONNREFUSED`, and neither leaves a connection in anybody's queue.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -14,7 +14,6 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 use sockkit_sys::{SockAddr, UnixName};
@@ -92,8 +91,9 @@ impl UnixPath {
     }
 }
 
-fn lock(directory: &Path) -> Result<Flock<File>, Refusal> {
-    let mut file = File::open(directory)?;
+/// Locks the directory, for as long as what is answered lives.
+fn lock(directory: &Path) -> Result<File, Refusal> {
+    let file = File::open(directory)?;
     let about = file.metadata()?;
     if about.mode() & 0o1002 == 0o002 {
         return Err(Refusal {
@@ -105,20 +105,19 @@ fn lock(directory: &Path) -> Result<Flock<File>, Refusal> {
     }
     let deadline = Deadline::after(LOCK_PATIENCE);
     loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) if !deadline.has_passed() => {
-                file = back;
-                // flock(2) knows no time limit of its own; the holder keeps it for well under a millisecond.
-                thread::sleep(Duration::from_millis(1));
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Interrupted => {
+                return Err(error.into());
             }
-            Err((_, Errno::EWOULDBLOCK)) => {
+            Err(_) if deadline.has_passed() => {
                 return Err(Refusal {
                     error: io::Error::other("its directory stays locked by another process"),
                     advice: Some("see which with: lslocks"),
                 });
             }
-            Err((_, errno)) => return Err(io::Error::from(errno).into()),
+            // flock(2) knows no time limit of its own; the holder keeps it for well under a millisecond.
+            Err(_) => thread::sleep(Duration::from_millis(1)),
         }
     }
 }
@@ -141,7 +140,7 @@ fn remove_if_stale(path: &Path, address: &SockAddr, found: &Metadata) -> Result<
         Err(error) if error.raw_os_error() != Some(libc::EPROTOTYPE) => Err(error.into()),
         _ => Err(Refusal {
             error: Errno::EADDRINUSE.into(),
-            advice: Some("another process is serving on this path"),
+            advice: Some("another process is serving on this path, or it is given twice"),
         }),
     }
 }

@@ -20,8 +20,10 @@ pub(crate) struct Admission {
     limit_local_peers: bool,
     open: AtomicUsize,
     per_peer: Mutex<HashMap<PeerKey, usize>>,
-    /// How many more connections and datagrams there may be; `u64::MAX` is no end.
+    /// How many more connections and datagrams may be claimed; `u64::MAX` is no end.
     left: AtomicU64,
+    /// How many are still to come; less than `left` by no more than what is claimed.
+    due: AtomicU64,
 }
 
 /// What counts as one peer.
@@ -48,6 +50,7 @@ impl Admission {
             open: AtomicUsize::new(0),
             per_peer: Mutex::default(),
             left: AtomicU64::new(limits.accept.unwrap_or(u64::MAX)),
+            due: AtomicU64::new(limits.accept.unwrap_or(u64::MAX)),
         }
     }
 
@@ -85,28 +88,24 @@ impl Admission {
         }
     }
 
-    /// How many of `wanted` connections or datagrams may still come before the server has had all it was started for.
-    /// What is granted counts as come.
+    /// Claims up to `wanted` of the connections or datagrams that may still come before the server has had all it was
+    /// started for, and answers how many. To be settled with [`Admission::settle`] once it is known how many came.
     pub(crate) fn claim(&self, wanted: u64) -> u64 {
         let mut granted = 0;
-        let update = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+        let update = self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
             granted = wanted.min(left);
             (left != u64::MAX).then(|| left - granted)
         });
         if update.is_err() { wanted } else { granted }
     }
 
-    /// Gives back a claim that nobody came for.
-    pub(crate) fn unclaim(&self, unused: u64) {
-        // An error means that there is no end, and so nothing to give back.
-        let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            (left != u64::MAX).then(|| left + unused)
-        });
-    }
-
-    /// Whether all have come.
-    pub(crate) fn is_over(&self) -> bool {
-        self.left.load(Ordering::Relaxed) == 0
+    /// Of a claim, so many came. Answers whether they were the last.
+    pub(crate) fn settle(&self, claimed: u64, came: u64) -> bool {
+        if self.due.load(Ordering::Acquire) == u64::MAX {
+            return false;
+        }
+        self.left.fetch_add(claimed - came, Ordering::AcqRel);
+        came > 0 && self.due.fetch_sub(came, Ordering::AcqRel) == came
     }
 
     fn per_peer(&self) -> MutexGuard<'_, HashMap<PeerKey, usize>> {
@@ -178,16 +177,19 @@ mod tests {
     }
 
     #[test]
-    fn claims_end_and_can_be_given_back() {
+    fn the_last_is_the_last_that_came_and_not_the_last_that_was_claimed() {
         let admission = admission(1, 1, false);
         assert_eq!(admission.claim(2), 2);
         assert_eq!(admission.claim(2), 1);
-        assert!(admission.is_over());
-        admission.unclaim(1);
+        assert_eq!(admission.claim(2), 0);
+        assert!(!admission.settle(0, 0));
+        assert!(!admission.settle(2, 1));
+        assert!(!admission.settle(1, 1));
         assert_eq!(admission.claim(9), 1);
+        assert!(admission.settle(1, 1));
+        assert_eq!(admission.claim(9), 0);
         let endless = Admission::new(&Limits::default());
         assert_eq!(endless.claim(64), 64);
-        endless.unclaim(64);
-        assert!(!endless.is_over());
+        assert!(!endless.settle(64, 64));
     }
 }

@@ -217,6 +217,11 @@ impl<S: Service> Conversation<S> {
         self.stalled_since.get_or_insert(now);
     }
 
+    /// Whether our side has ended, with nothing left to be sent.
+    pub(crate) fn has_said_all(&self) -> bool {
+        matches!(self.phase, Phase::Lingering { .. })
+    }
+
     /// Whether, for a service that only answers, there is nothing to send, to end or to wait for but the peer's next
     /// words. The usual state by far, so engines may ask this first.
     pub(crate) fn is_settled(&self) -> bool {

@@ -2,12 +2,16 @@
 //!
 //! A deadline moves with every byte, and nearly always to later. So it is not kept up to date: an entry says when to
 //! look again at the latest, and whoever is looked at says whether its deadline has really come. Each holder has one
-//! entry that counts, plus at most a few left over from when its deadline moved to earlier.
+//! entry that counts, the one that its [`Armed`] names. Others, left over from a deadline that moved to earlier or from
+//! a holder that is gone, are passed over, and thrown out when they are more than those that count.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::clock::Nanos;
+
+/// Entries that may be left over whatever the number of holders.
+const SPARE: usize = 64;
 
 /// Moments at which to look at holders, earliest first.
 #[derive(Debug, Default)]
@@ -30,6 +34,19 @@ impl Armed {
     pub(crate) fn is_set(self) -> bool {
         self.0 != Nanos::MAX
     }
+
+    /// Whether an entry with this moment is the one that counts. If so it is used up, and the holder is to be armed anew.
+    pub(crate) fn take(&mut self, moment: Nanos) -> bool {
+        let counts = self.0 == moment;
+        if counts {
+            *self = Self::default();
+        }
+        counts
+    }
+
+    fn counts(self, moment: Nanos) -> bool {
+        self.0 == moment
+    }
 }
 
 impl Deadlines {
@@ -43,18 +60,27 @@ impl Deadlines {
         }
     }
 
-    /// The next holder whose time to be looked at has come. It is to be armed anew, with [`Armed::default`].
-    pub(crate) fn pop(&mut self, now: Nanos) -> Option<u64> {
+    /// The next entry whose time has come: its moment and its holder, to be checked with [`Armed::take`].
+    pub(crate) fn pop(&mut self, now: Nanos) -> Option<(Nanos, u64)> {
         let Reverse((moment, _)) = self.heap.peek()?;
         if *moment > now {
             return None;
         }
-        self.heap.pop().map(|Reverse((_, token))| token)
+        self.heap.pop().map(|Reverse(entry)| entry)
     }
 
     /// When the next holder is to be looked at.
     pub(crate) fn next(&self) -> Option<Nanos> {
         self.heap.peek().map(|Reverse((moment, _))| *moment)
+    }
+
+    /// Throws out what is left over, if that is more than there are holders. `armed` tells of the holder of a token, if
+    /// it is still there. Takes as long as there are entries, once in as many arrivals.
+    pub(crate) fn tidy(&mut self, holders: usize, armed: impl Fn(u64) -> Option<Armed>) {
+        if self.heap.len() > 2 * holders + SPARE {
+            self.heap
+                .retain(|Reverse((moment, token))| armed(*token).is_some_and(|armed| armed.counts(*moment)));
+        }
     }
 }
 
@@ -73,12 +99,30 @@ mod tests {
         deadlines.arm(&mut armed, 7, Some(50));
         assert_eq!(deadlines.next(), Some(50));
         assert_eq!(deadlines.pop(49), None);
-        assert_eq!(deadlines.pop(50), Some(7));
-        armed = Armed::default();
+        assert_eq!(deadlines.pop(50), Some((50, 7)));
+        assert!(armed.take(50) && !armed.is_set());
         deadlines.arm(&mut armed, 7, Some(900));
-        assert_eq!(deadlines.pop(100), Some(7)); // the one left over
+        assert_eq!(deadlines.pop(100), Some((100, 7)));
+        assert!(!armed.take(100), "that one was left over");
         assert_eq!(deadlines.pop(899), None);
-        assert_eq!(deadlines.pop(900), Some(7));
+        assert_eq!(deadlines.pop(900), Some((900, 7)));
+        assert!(armed.take(900));
         assert_eq!(deadlines.next(), None);
+    }
+
+    #[test]
+    fn those_who_come_and_go_leave_no_more_than_twice_their_number_behind() {
+        let mut deadlines = Deadlines::default();
+        let mut last = Armed::default();
+        for now in 0..10_000 {
+            // One holder at a time, always in the same place.
+            last = Armed::default();
+            deadlines.arm(&mut last, 3, Some(now + 1_000_000));
+            deadlines.tidy(1, |token| (token == 3).then_some(last));
+            assert!(deadlines.heap.len() <= 2 + SPARE, "{}", deadlines.heap.len());
+        }
+        let found =
+            std::iter::from_fn(|| deadlines.pop(Nanos::MAX - 1)).filter(|(moment, _)| last.take(*moment));
+        assert_eq!(found.count(), 1, "the last holder is looked at, once");
     }
 }

@@ -16,7 +16,7 @@
 //!
 //! let plan = Plan { target: "tcp://127.0.0.1:0".parse()?, service: Builtin::Echo };
 //! let server = Server::bind(vec![plan], &Config::default(), Arc::new(Silent))?;
-//! let address = server.listening()[0].0.parse()?;
+//! let address = server.listening()[0].url.parse()?;
 //! let running = server.start::<EpollEngine>()?;
 //!
 //! let deadline = Deadline::after_secs(5);
@@ -53,5 +53,5 @@ pub use epoll::EpollEngine;
 pub use limits::Limits;
 pub use observer::{Event, Observer, Silent};
 pub use policy::Policy;
-pub use server::{Config, Engine, Plan, Running, Seat, Server};
+pub use server::{Config, Engine, Listening, Plan, RateLimits, Running, Seat, Server};
 pub use services::Service;

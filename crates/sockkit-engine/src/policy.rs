@@ -153,7 +153,7 @@ fn is_nobody(ip: IpAddr) -> bool {
 
 /// Whether a datagram was sent to more hosts than us. The broadcast address of a subnet can be told from ours only by
 /// what the kernel reports: the address in the datagram and the address that received it then differ.
-fn is_group(destination: IpAddr, local: Option<IpAddr>) -> bool {
+pub(crate) fn is_group(destination: IpAddr, local: Option<IpAddr>) -> bool {
     let destination = destination.to_canonical();
     is_nobody(destination) || local.is_some_and(|local| local.to_canonical() != destination)
 }

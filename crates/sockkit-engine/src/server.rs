@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Shutdown, shutdown};
-use sockkit_core::{Address, Error, ErrorKind, Listener, Options, Session, Target, UnixName, listen};
+use sockkit_core::{Address, Error, ErrorKind, Listener, Options, Session, Sharing, Target, listen};
 
 use crate::admission::Admission;
 use crate::bucket::DEFAULT_RATE;
@@ -30,6 +31,7 @@ const SPARE_DESCRIPTORS: usize = 64;
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// What peers are granted.
     pub limits: Limits,
@@ -42,10 +44,28 @@ pub struct Config {
     pub allow_any_source: bool,
     /// Whether datagrams may be answered with more than they ask with ([`Policy::allow_amplification`]).
     pub allow_amplification: bool,
-    /// Datagrams a second that one source may send: remote ones, and those on this machine. `None` is no limit.
-    pub rate_limit: (Option<u32>, Option<u32>),
+    /// Datagrams a second that one source may send.
+    pub rate_limit: RateLimits,
     /// How long connections may take to end once the server ends. What is left then is reset.
     pub grace: Duration,
+}
+
+/// Datagrams a second from one source; `None` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimits {
+    /// From other hosts.
+    pub remote: Option<u32>,
+    /// From loopback addresses.
+    pub local: Option<u32>,
+}
+
+/// A listener that is bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// Its address as a URL, with the port that the kernel chose.
+    pub url: String,
+    /// The name of its service.
+    pub service: &'static str,
 }
 
 impl Default for Config {
@@ -56,7 +76,7 @@ impl Default for Config {
             workers: 1,
             allow_any_source: false,
             allow_amplification: false,
-            rate_limit: (Some(DEFAULT_RATE), None),
+            rate_limit: RateLimits { remote: Some(DEFAULT_RATE), local: None },
             grace: Duration::from_secs(10),
         }
     }
@@ -87,6 +107,8 @@ pub struct Seat<S> {
     /// Which worker it is, from 0.
     pub(crate) index: usize,
     pub(crate) posts: Vec<Post<S>>,
+    /// To be told once everything is set up; dropped without a word, the server does not start.
+    pub(crate) started: Sender<()>,
 }
 
 /// A listener and its service, as one worker has them.
@@ -101,11 +123,13 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) admission: Admission,
     pub(crate) policy: Policy,
-    pub(crate) rate_limit: (Option<u32>, Option<u32>),
+    pub(crate) rate_limit: RateLimits,
     pub(crate) grace: Duration,
     pub(crate) host: String,
     pub(crate) clock: Clock,
     pub(crate) observer: Arc<dyn Observer>,
+    /// What the observer said when the server was bound.
+    pub(crate) logs_peers: bool,
     pub(crate) counters: Box<[Counters]>,
     stage: AtomicU8,
     wakes: Box<[EventFd]>,
@@ -180,11 +204,12 @@ impl Shared {
 pub struct Server<S> {
     shared: Shared,
     seats: Vec<Vec<Post<S>>>,
-    listening: Vec<(String, &'static str)>,
+    listening: Vec<Listening>,
 }
 
 impl<S: Service> Server<S> {
-    /// Opens all the listeners, or none: an error closes those that were opened already.
+    /// Opens all the listeners, or none: an error closes those that were opened already. Raises this process's soft limit
+    /// of open files to the hard one.
     ///
     /// # Errors
     /// As [`sockkit_core::listen`], for the first that cannot be opened.
@@ -196,14 +221,13 @@ impl<S: Service> Server<S> {
             let options = options_for(&plan.target, &config.options, workers);
             let listener = listen(&plan.target, &options)?;
             let service = Arc::new(plan.service);
-            listening.push((listener.url(), service.name()));
+            listening.push(Listening { url: listener.url(), service: service.name() });
             if let (Address::Inet(inet), Session::Connectionless) =
                 (listener.address(), listener.transport().traits().session)
             {
                 own.push(*inet);
             }
-            // One descriptor for a Unix datagram socket: a second worker that reads it would only take turns.
-            let shares = !is_unix_datagram(&listener);
+            let shares = listener.transport().traits().sharing != Sharing::None;
             for seat in seats.iter_mut().skip(1).filter(|_| shares) {
                 seat.push(Post { listener: listener.sibling(&options)?, service: Arc::clone(&service) });
             }
@@ -223,6 +247,7 @@ impl<S: Service> Server<S> {
             host: nix::unistd::gethostname()
                 .map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into()),
             clock: Clock::start(),
+            logs_peers: observer.wants_peers(),
             observer,
             counters: (0..workers).map(|_| Counters::default()).collect(),
             stage: AtomicU8::new(Stage::Serving as u8),
@@ -234,9 +259,8 @@ impl<S: Service> Server<S> {
         Ok(Self { shared, seats, listening })
     }
 
-    /// Each listener's address as a URL, with the port that the kernel chose, and its service; in the order of the
-    /// plans.
-    pub fn listening(&self) -> &[(String, &'static str)] {
+    /// The listeners, in the order of the plans.
+    pub fn listening(&self) -> &[Listening] {
         &self.listening
     }
 
@@ -245,17 +269,18 @@ impl<S: Service> Server<S> {
         &self.shared.limits
     }
 
-    /// Starts the workers.
+    /// Starts the workers, and answers when all of them serve.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`] when a thread cannot be started; those that were started end again.
+    /// [`ErrorKind::Local`] when a worker cannot be started or set up; the others end again.
     pub fn start<E: Engine>(self) -> Result<Running, Error> {
-        let shared = Arc::new(self.shared);
-        let mut workers = Vec::with_capacity(self.seats.len());
+        let workers = Vec::with_capacity(self.seats.len());
+        let mut running = Running { shared: Arc::new(self.shared), workers };
+        let (started, starts) = mpsc::channel();
         for (index, posts) in self.seats.into_iter().enumerate() {
-            let seat = Seat { shared: Arc::clone(&shared), index, posts };
-            let ending = Ending(Arc::clone(&shared));
-            let started = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            let seat = Seat { shared: Arc::clone(&running.shared), index, posts, started: started.clone() };
+            let ending = Ending(Arc::clone(&running.shared));
+            let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
                 let outcome = E::serve(seat);
                 if outcome.is_err() {
                     ending.0.raise(Stage::Aborting);
@@ -263,19 +288,23 @@ impl<S: Service> Server<S> {
                 drop(ending);
                 outcome
             });
-            match started {
-                Ok(worker) => workers.push(worker),
+            match thread {
+                Ok(worker) => running.workers.push(worker),
                 Err(error) => {
-                    shared.raise(Stage::Aborting);
-                    for worker in workers {
-                        // Its own outcome matters no more.
-                        let _ = worker.join();
-                    }
+                    running.abort();
+                    running.join()?;
                     return Err(Error::io("start", format_args!("worker {index}"), &error));
                 }
             }
         }
-        Ok(Running { shared, workers })
+        drop(started);
+        if starts.iter().take(running.workers.len()).count() < running.workers.len() {
+            // One has ended before it began, and has said why.
+            running.abort();
+            running.join()?;
+            return Err(Error::new(ErrorKind::Local, "start", "a worker", "it ended at once"));
+        }
+        Ok(running)
     }
 }
 
@@ -357,11 +386,6 @@ fn options_for(target: &Target, options: &Options, workers: usize) -> Options {
         options.send_buffer = options.send_buffer.or(Some(UDP_BUFFER));
     }
     options
-}
-
-fn is_unix_datagram(listener: &Listener) -> bool {
-    let connectionless = listener.transport().traits().session == Session::Connectionless;
-    connectionless && matches!(listener.address(), Address::Unix(UnixName::Path(_) | UnixName::Abstract(_)))
 }
 
 /// The addresses of this host's interfaces; none if it does not tell.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::mem::{self, offset_of};
-use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -181,11 +181,6 @@ impl std::fmt::Debug for SockAddr {
             (None, None) => write!(f, "address family {}", self.storage.ss_family),
         }
     }
-}
-
-/// The IPv4 address inside an IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2), or the address as it is.
-pub(crate) fn canonical(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
 }
 
 #[cfg(test)]

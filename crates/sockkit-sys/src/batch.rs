@@ -13,18 +13,30 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-use crate::address::{SockAddr, canonical};
+use crate::address::SockAddr;
 use crate::call::retry;
 
-/// Room for one `IP_PKTINFO` or `IPV6_PKTINFO`, with its header, aligned as cmsg(3) asks.
+/// Room for an `IP_PKTINFO` and an `IPV6_PKTINFO` (a dual-stack socket can report both), with their headers, aligned as
+/// cmsg(3) asks.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct Control([u8; 64]);
+struct Control([u8; 128]);
+
+/// Which control messages a batch has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ancillary {
+    /// None. The only choice for Unix sockets: room for anything is room for descriptors, which any peer may send
+    /// along (`SCM_RIGHTS`, unix(7)) and which would then be open here.
+    None,
+    /// Packet information, from sockets that report it.
+    PacketInfo,
+}
 
 /// A fixed number of datagrams on their way in, and of answers on their way out.
 pub struct Batch {
     capacity: usize,
     slots: usize,
+    ancillary: Ancillary,
     payload: Vec<u8>,
     names: Box<[SockAddr]>,
     parts: Box<[libc::iovec]>,
@@ -32,8 +44,10 @@ pub struct Batch {
     controls: Box<[Control]>,
     /// Which slots are queued as answers, and how long each is.
     queued: Vec<(usize, usize)>,
-    /// How many slots, from the front, were used since their headers were last written for receiving.
-    used: usize,
+    /// How many slots, from the front, were filled by the last receive.
+    filled: usize,
+    /// How many headers, from the front, are to be written anew before the next receive.
+    stale: usize,
 }
 
 /// A datagram that arrived, in the slot that holds it.
@@ -49,7 +63,7 @@ pub struct Datagram<'a> {
     pub source: &'a SockAddr,
     /// To which address it was sent, where the socket reports that (`IP_PKTINFO`, `IPV6_RECVPKTINFO`).
     pub destination: Option<IpAddr>,
-    /// The local address that received it: differs from `destination` for broadcast and multicast.
+    /// The local address that received it: differs from `destination` for IPv4 broadcast and multicast.
     pub local: Option<IpAddr>,
 }
 
@@ -72,21 +86,24 @@ impl Batch {
     /// Takes `slots * capacity` bytes of address space; pages that no datagram has touched cost no memory.
     ///
     /// # Panics
-    /// If either is 0.
-    pub fn new(slots: usize, capacity: usize) -> Self {
+    /// If either is 0, or if their product is more than an address can be.
+    pub fn new(slots: usize, capacity: usize, ancillary: Ancillary) -> Self {
         assert!(slots > 0 && capacity > 0, "a batch needs slots and room in them");
+        let room = slots.checked_mul(capacity).expect("a batch has to fit into the address space");
         // SAFETY: iovec and mmsghdr are plain old data for which all zero bytes are a value.
         let (part, header) = unsafe { (mem::zeroed(), mem::zeroed()) };
         Self {
             capacity,
             slots,
-            payload: vec![0; slots * capacity],
+            ancillary,
+            payload: vec![0; room],
             names: vec![SockAddr::empty(); slots].into(),
             parts: vec![part; slots].into(),
             headers: vec![header; slots].into(),
-            controls: vec![Control([0; 64]); slots].into(),
+            controls: vec![Control([0; 128]); slots].into(),
             queued: Vec::with_capacity(slots),
-            used: slots,
+            filled: 0,
+            stale: slots,
         }
     }
 
@@ -119,7 +136,7 @@ impl Batch {
     fn receive_with(&mut self, fd: BorrowedFd<'_>, most: usize, flags: libc::c_int) -> io::Result<usize> {
         self.queued.clear();
         let payload = self.payload.as_mut_ptr();
-        for slot in 0..self.used {
+        for slot in 0..self.stale {
             let name = &mut self.names[slot];
             name.length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
             self.parts[slot] = libc::iovec {
@@ -132,16 +149,18 @@ impl Batch {
             header.msg_namelen = name.length;
             header.msg_iov = &raw mut self.parts[slot];
             header.msg_iovlen = 1;
-            header.msg_control = (&raw mut self.controls[slot]).cast();
-            header.msg_controllen = size_of::<Control>();
+            (header.msg_control, header.msg_controllen) = match self.ancillary {
+                Ancillary::None => (ptr::null_mut(), 0),
+                Ancillary::PacketInfo => ((&raw mut self.controls[slot]).cast(), size_of::<Control>()),
+            };
             header.msg_flags = 0;
         }
-        self.used = 0;
+        (self.filled, self.stale) = (0, 0);
         let count = self.call_receive(fd, most.clamp(1, self.slots), flags)?;
         for slot in 0..count {
             self.names[slot].length = self.headers[slot].msg_hdr.msg_namelen;
         }
-        self.used = count;
+        (self.filled, self.stale) = (count, count);
         Ok(count)
     }
 
@@ -188,16 +207,17 @@ impl Batch {
     /// The datagram in a slot that [`Batch::receive`] filled.
     ///
     /// # Panics
-    /// If there is no such slot.
+    /// If the last receive has not filled this slot.
     pub fn datagram(&mut self, slot: usize) -> Datagram<'_> {
+        assert!(slot < self.filled, "there is no datagram in slot {slot}");
         let header = &self.headers[slot];
-        let (destination, local) = packet_info(&header.msg_hdr).unzip();
+        let info = packet_info(&header.msg_hdr);
         Datagram {
             length: (header.msg_len as usize).min(self.capacity),
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             source: &self.names[slot],
-            destination: destination.map(canonical),
-            local: local.map(canonical),
+            destination: info.map(|info| info.destination.to_canonical()),
+            local: info.map(|info| info.local.to_canonical()),
             buffer: &mut self.payload[slot * self.capacity..][..self.capacity],
         }
     }
@@ -206,9 +226,14 @@ impl Batch {
     /// address that received the datagram, where the socket reports that.
     ///
     /// # Panics
-    /// If the answer is longer than the slot, or if there are more answers than slots.
+    /// If the answer is longer than the slot, if the last receive has not filled the slot, or if this slot or a later one
+    /// is queued already.
     pub fn answer(&mut self, slot: usize, length: usize) {
-        assert!(length <= self.capacity && self.queued.len() < self.slots);
+        assert!(length <= self.capacity && slot < self.filled);
+        assert!(
+            self.queued.last().is_none_or(|&(last, _)| last < slot),
+            "answers are queued in the order of slots"
+        );
         self.queued.push((slot, length));
     }
 
@@ -220,12 +245,11 @@ impl Batch {
     /// Sends the queued answers, in order and without waiting. An answer that the kernel refuses is reported and
     /// passed over; the others still leave. Answers how many left, and how many bytes.
     pub fn send(&mut self, fd: BorrowedFd<'_>, mut failed: impl FnMut(SendFailure<'_>)) -> (usize, usize) {
-        // The received headers of answered slots are rewritten in place, packed to the front. `index <= slot` for
-        // every answer that is queued in slot order, and each slot's control data stays in its own box, so nothing
-        // that is still needed is overwritten.
-        self.queued.sort_unstable();
+        // The received headers of answered slots are rewritten in place, packed to the front. Answers are queued in the
+        // order of slots, so `index <= slot`, and nothing that is still needed is overwritten.
         for (index, &(slot, length)) in self.queued.iter().enumerate() {
-            let controllen = reply_control(&mut self.headers[slot].msg_hdr);
+            let controllen =
+                reply_control(&self.headers[slot].msg_hdr, &self.names[slot], &mut self.controls[slot]);
             // SAFETY: slot < slots and the payload is slots * capacity bytes long, so the offset is inside it.
             let base = unsafe { self.payload.as_mut_ptr().add(slot * self.capacity) };
             self.parts[slot] = libc::iovec { iov_base: base.cast(), iov_len: length };
@@ -266,76 +290,105 @@ impl std::fmt::Debug for Batch {
     }
 }
 
-/// Destination and receiving address of a datagram, from its `IP_PKTINFO` or `IPV6_PKTINFO` (ip(7), ipv6(7)).
-fn packet_info(header: &libc::msghdr) -> Option<(IpAddr, IpAddr)> {
+/// Destination and receiving address of a datagram, from its `IP_PKTINFO` or `IPV6_PKTINFO` (ip(7), ipv6(7)). Of an IPv4
+/// datagram on a dual-stack socket only the former knows the receiving address, so it is preferred.
+fn packet_info(header: &libc::msghdr) -> Option<PacketInfo> {
     if header.msg_controllen == 0 {
         return None;
     }
-    // SAFETY: the kernel has filled `msg_control` with `msg_controllen` bytes of well-formed control messages, and
-    // both still describe the slot's control box.
-    let control = unsafe { libc::CMSG_FIRSTHDR(header) };
-    // SAFETY: CMSG_FIRSTHDR answers null or a header that lies wholly within the control data.
-    let first = unsafe { control.as_ref() }?;
-    match (first.cmsg_level, first.cmsg_type) {
-        (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-            // SAFETY: ip(7) says that an IP_PKTINFO message holds an in_pktinfo; it may be unaligned.
-            let info = unsafe { libc::CMSG_DATA(control).cast::<libc::in_pktinfo>().read_unaligned() };
-            let ip = |address: libc::in_addr| IpAddr::from(address.s_addr.to_ne_bytes());
-            Some((ip(info.ipi_addr), ip(info.ipi_spec_dst)))
+    let mut found = None;
+    // SAFETY: the header is of a slot that recvmsg(2) has filled: `msg_control` holds `msg_controllen` bytes of
+    // well-formed control messages, in the slot's control box.
+    let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR answer null or a header that lies wholly within the control data.
+    while let Some(message) = unsafe { control.as_ref() } {
+        match (message.cmsg_level, message.cmsg_type) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                // SAFETY: ip(7) says that an IP_PKTINFO message holds an in_pktinfo; it may be unaligned.
+                let info = unsafe { libc::CMSG_DATA(control).cast::<libc::in_pktinfo>().read_unaligned() };
+                let ip = |address: libc::in_addr| IpAddr::from(address.s_addr.to_ne_bytes());
+                let (destination, local) = (ip(info.ipi_addr), ip(info.ipi_spec_dst));
+                return Some(PacketInfo { destination, local, interface: 0 });
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                // SAFETY: ipv6(7) says that an IPV6_PKTINFO message holds an in6_pktinfo; it may be unaligned.
+                let info = unsafe { libc::CMSG_DATA(control).cast::<libc::in6_pktinfo>().read_unaligned() };
+                let ip = IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr));
+                found = Some(PacketInfo { destination: ip, local: ip, interface: info.ipi6_ifindex });
+            }
+            _ => {}
         }
-        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-            // SAFETY: ipv6(7) says that an IPV6_PKTINFO message holds an in6_pktinfo; it may be unaligned.
-            let info = unsafe { libc::CMSG_DATA(control).cast::<libc::in6_pktinfo>().read_unaligned() };
-            let ip = IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr));
-            Some((ip, ip))
+        // SAFETY: `control` is a header that CMSG_FIRSTHDR or CMSG_NXTHDR has answered for this msghdr.
+        control = unsafe { libc::CMSG_NXTHDR(header, control) };
+    }
+    found
+}
+
+#[derive(Clone, Copy)]
+struct PacketInfo {
+    destination: IpAddr,
+    local: IpAddr,
+    interface: libc::c_uint,
+}
+
+/// Writes the packet information of an answer: the address that received the datagram as its source, and no interface
+/// (but for link-local addresses), so that routing stays free to choose. Answers the control length, 0 for none: where
+/// nothing is known, and where the address is that of a group, from which nothing can be sent.
+fn reply_control(received: &libc::msghdr, to: &SockAddr, control: &mut Control) -> usize {
+    let Some(PacketInfo { local, interface, .. }) = packet_info(received) else { return 0 };
+    if local.is_multicast() || local.is_unspecified() {
+        return 0;
+    }
+    match (libc::c_int::from(to.storage.ss_family), local) {
+        (libc::AF_INET, IpAddr::V4(v4)) => {
+            let source = libc::in_addr { s_addr: u32::from_ne_bytes(v4.octets()) };
+            let info = libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: source,
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            };
+            write_control(control, libc::IPPROTO_IP, libc::IP_PKTINFO, info)
         }
-        _ => None,
+        (libc::AF_INET6, local) => {
+            let v6 = match local {
+                IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+                IpAddr::V6(v6) => v6,
+            };
+            let info = libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr { s6_addr: v6.octets() },
+                ipi6_ifindex: if v6.is_unicast_link_local() { interface } else { 0 },
+            };
+            write_control(control, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info)
+        }
+        _ => 0,
     }
 }
 
-/// Turns the packet information that came with a datagram into that of its answer: the same local address as the
-/// source, and no interface (but for link-local addresses), so that routing stays free to choose. Answers the control
-/// length, 0 for none.
-fn reply_control(header: &mut libc::msghdr) -> usize {
-    if packet_info(header).is_none() {
-        return 0;
+/// Writes one control message, and answers how long it is with header and padding.
+fn write_control<T: Copy>(control: &mut Control, level: libc::c_int, kind: libc::c_int, data: T) -> usize {
+    const { assert!(size_of::<libc::cmsghdr>() + size_of::<T>() + 8 <= size_of::<Control>()) };
+    // SAFETY: CMSG_LEN and CMSG_SPACE compute with integers only.
+    let (length, space) =
+        unsafe { (libc::CMSG_LEN(size_of::<T>() as _), libc::CMSG_SPACE(size_of::<T>() as _)) };
+    let header: *mut libc::cmsghdr = (&raw mut *control).cast();
+    // SAFETY: the box is aligned for a cmsghdr and, by the assertion above, has room for it and for `data` behind it,
+    // where CMSG_DATA points; the data may be unaligned.
+    unsafe {
+        (*header).cmsg_level = level;
+        (*header).cmsg_type = kind;
+        (*header).cmsg_len = length as _;
+        libc::CMSG_DATA(header).cast::<T>().write_unaligned(data);
     }
-    // SAFETY: `packet_info` has just found a first control message in this header.
-    let control = unsafe { libc::CMSG_FIRSTHDR(header) };
-    // SAFETY: as above, so the pointer is valid, and it points into a box that nobody else borrows.
-    let (level, length) = unsafe { ((*control).cmsg_level, (*control).cmsg_len) };
-    if level == libc::IPPROTO_IP {
-        // SAFETY: an IP_PKTINFO message holds an in_pktinfo (ip(7)); the access may be unaligned.
-        unsafe {
-            let data = libc::CMSG_DATA(control).cast::<libc::in_pktinfo>();
-            let mut info = data.read_unaligned();
-            info.ipi_ifindex = 0;
-            data.write_unaligned(info);
-        }
-    } else {
-        // SAFETY: an IPV6_PKTINFO message holds an in6_pktinfo (ipv6(7)); the access may be unaligned.
-        unsafe {
-            let data = libc::CMSG_DATA(control).cast::<libc::in6_pktinfo>();
-            let mut info = data.read_unaligned();
-            let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-            if !ip.is_unicast_link_local() {
-                info.ipi6_ifindex = 0;
-            }
-            if ip.is_multicast() {
-                info.ipi6_addr.s6_addr = [0; 16]; // nothing can be sent from a group: the kernel chooses
-            }
-            data.write_unaligned(info);
-        }
-    }
-    // "msg_controllen … the sum of the lengths of all control messages", padding included (cmsg(3)).
-    length.next_multiple_of(size_of::<usize>()).min(size_of::<Control>())
+    space as usize
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{PIPES, open_descriptors, send_with_descriptor};
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
+    use std::os::unix::net::UnixDatagram;
     use std::time::Duration;
 
     fn udp() -> UdpSocket {
@@ -351,7 +404,7 @@ mod tests {
         for (client, text) in [(0, "one"), (1, "two"), (0, ""), (1, "four")] {
             clients[client].send_to(text.as_bytes(), server.local_addr().unwrap()).unwrap();
         }
-        let mut batch = Batch::new(8, 16);
+        let mut batch = Batch::new(8, 16, Ancillary::None);
         // Loopback delivers within the send, so all four wait already. Twice, because headers are reused.
         assert_eq!(batch.receive(server.as_fd(), 8).unwrap(), 4);
         assert_eq!(batch.receive(server.as_fd(), 8).unwrap_err().kind(), io::ErrorKind::WouldBlock);
@@ -374,7 +427,7 @@ mod tests {
     fn a_datagram_longer_than_its_slot_says_so() {
         let (server, client) = (udp(), udp());
         client.send_to(&[7; 17], server.local_addr().unwrap()).unwrap();
-        let mut batch = Batch::new(2, 16);
+        let mut batch = Batch::new(2, 16, Ancillary::None);
         assert_eq!(batch.receive(server.as_fd(), 8).unwrap(), 1);
         assert!(batch.datagram(0).truncated);
     }
@@ -385,7 +438,7 @@ mod tests {
         for text in ["a", "b"] {
             client.send_to(text.as_bytes(), server.local_addr().unwrap()).unwrap();
         }
-        let mut batch = Batch::new(4, 16);
+        let mut batch = Batch::new(4, 16, Ancillary::None);
         assert_eq!(batch.receive(server.as_fd(), 8).unwrap(), 2);
         // Nobody can be sent to at port 0: EINVAL for that one alone.
         batch.names[0] = SockAddr::from_inet("127.0.0.1:0".parse().unwrap());
@@ -398,5 +451,18 @@ mod tests {
         let mut buffer = [0; 4];
         assert_eq!(client.recv(&mut buffer).unwrap(), 1);
         assert_eq!(&buffer[..1], b"b");
+    }
+
+    #[test]
+    fn descriptors_that_a_peer_sends_along_are_not_taken() {
+        let _alone = PIPES.lock().unwrap();
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        for _ in 0..4 {
+            send_with_descriptor(theirs.as_fd(), b"hello");
+        }
+        let before = open_descriptors();
+        let mut batch = Batch::new(8, 16, Ancillary::None);
+        assert_eq!(batch.receive(ours.as_fd(), 8).unwrap(), 4);
+        assert_eq!(open_descriptors(), before);
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 /// Runs a system call that answers -1 for an error, again while a signal interrupts it.
 ///
-/// EINTR is the only error that is retried: with descriptors that do not block it says nothing about the socket.
+/// EINTR is the only error that is retried: it says that a signal came, and nothing about the descriptor.
 pub(crate) fn retry<T: Copy + PartialEq + From<i8>>(mut call: impl FnMut() -> T) -> io::Result<T> {
     loop {
         let value = call();

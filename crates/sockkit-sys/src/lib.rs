@@ -13,12 +13,15 @@ mod batch;
 mod call;
 mod message;
 mod socket;
+#[cfg(test)]
+mod testing;
 mod uring;
 
 pub use address::{SockAddr, UnixName};
-pub use batch::{Batch, Datagram, SendFailure};
-pub use message::{Received, receive_message};
+pub use batch::{Ancillary, Batch, Datagram, SendFailure};
+pub use message::{Received, receive_datagram, receive_record};
 pub use socket::{
-    accept, bind, connect, local_address, peer_address, receive_queue_drops, recv, send, send_to, socket,
+    accept, bind, connect, local_address, peer_address, receive_queue_drops, recv, refuse_descriptors, send,
+    send_to, socket,
 };
 pub use uring::probe_io_uring;

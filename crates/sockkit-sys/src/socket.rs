@@ -87,6 +87,28 @@ pub fn peer_address(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
     Ok(address)
 }
 
+/// Has the kernel refuse messages that carry descriptors (`SO_PASSRIGHTS`, Linux 6.16; unix(7)): their senders get
+/// `EPERM`. Sockets that are accepted from a listener inherit it.
+///
+/// # Errors
+/// `ENOPROTOOPT` on an older kernel; descriptors that are sent along are then closed as they are received, by the calls
+/// of this crate.
+pub fn refuse_descriptors(fd: BorrowedFd<'_>) -> io::Result<()> {
+    const SO_PASSRIGHTS: libc::c_int = 83; // asm-generic/socket.h; not in libc yet
+    let off: libc::c_int = 0;
+    // SAFETY: the pointer and the length are those of `off`, which is only read.
+    retry(|| unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const off).cast(),
+            size_of_val(&off) as libc::socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
 /// How many datagrams the kernel has thrown away because the socket's receive queue was full (`SO_MEMINFO`,
 /// `SK_MEMINFO_DROPS` of socket(7) and sock_diag(7)): exact at the time of the call, unlike the control message of
 /// `SO_RXQ_OVFL`, which tells of a loss only with the next datagram that arrives. Wraps at 2^32.

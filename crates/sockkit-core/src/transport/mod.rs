@@ -59,6 +59,8 @@ pub struct Traits {
     pub framing: Framing,
     /// Whether peers have a connection.
     pub session: Session,
+    /// How several threads listen on one address.
+    pub sharing: Sharing,
     /// Whether everything sent arrives, in order, or the sender is told.
     pub lossless: bool,
     /// Bytes in its largest message, where the kind itself sets a bound. Unix kinds are bounded by `SO_SNDBUF`.
@@ -100,6 +102,17 @@ pub enum Session {
     Connected,
     /// sendto(2), recvfrom(2).
     Connectionless,
+}
+
+/// How several threads listen on one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sharing {
+    /// Each has a socket of its own (`SO_REUSEPORT`), and the kernel spreads the peers over them.
+    OneSocketEach,
+    /// All wait on the same socket.
+    OneSocket,
+    /// It is not worth it: readers of one datagram queue only take turns.
+    None,
 }
 
 /// Which side a socket is opened for.

@@ -6,7 +6,9 @@ use std::os::fd::BorrowedFd;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{ReuseAddr, TcpNoDelay};
 
-use super::{Form, Framing, Role, Session, SocketSpec, Traits, Transport, accept_both_families, inet_family};
+use super::{
+    Form, Framing, Role, Session, Sharing, SocketSpec, Traits, Transport, accept_both_families, inet_family,
+};
 use crate::address::Address;
 use crate::options::Options;
 
@@ -27,6 +29,7 @@ impl Transport for Tcp {
             form: Form::HostPort,
             framing: Framing::Stream,
             session: Session::Connected,
+            sharing: Sharing::OneSocketEach,
             lossless: true,
             message_max: None,
         }

@@ -7,7 +7,9 @@ use std::os::fd::BorrowedFd;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Broadcast, Ipv4PacketInfo, Ipv6RecvPacketInfo};
 
-use super::{Form, Framing, Role, Session, SocketSpec, Traits, Transport, accept_both_families, inet_family};
+use super::{
+    Form, Framing, Role, Session, Sharing, SocketSpec, Traits, Transport, accept_both_families, inet_family,
+};
 use crate::address::Address;
 use crate::options::Options;
 
@@ -28,6 +30,7 @@ impl Transport for Udp {
             form: Form::HostPort,
             framing: Framing::Message,
             session: Session::Connectionless,
+            sharing: Sharing::OneSocketEach,
             lossless: false,
             // 65,535 bytes of IPv4 packet less 20 of its header and 8 of UDP's; 65,527 over IPv6.
             message_max: Some(65_507),
@@ -50,12 +53,16 @@ impl Transport for Udp {
         if role == Role::Client && is_broadcast(inet) {
             setsockopt(&socket, Broadcast, &true)?;
         }
-        // A server on any address must answer from the one that was asked: the packet information tells which. One
-        // that is bound to a single address needs no telling.
-        if role == Role::Server && inet.ip().is_unspecified() {
+        // A server on any address must answer from the one that was asked, and one that can be reached by broadcast or
+        // multicast must know what was: the packet information tells. On a loopback address there is neither.
+        if role == Role::Server && !inet.ip().is_loopback() {
             match inet {
                 SocketAddr::V4(_) => setsockopt(&socket, Ipv4PacketInfo, &true)?,
-                SocketAddr::V6(_) => setsockopt(&socket, Ipv6RecvPacketInfo, &true)?,
+                SocketAddr::V6(_) => {
+                    setsockopt(&socket, Ipv6RecvPacketInfo, &true)?;
+                    // And of what comes over IPv4: only this tells a broadcast from what was sent to us alone.
+                    setsockopt(&socket, Ipv4PacketInfo, &true)?;
+                }
             }
         }
         Ok(())

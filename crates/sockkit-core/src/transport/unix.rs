@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::PassCred;
 
-use super::{Form, Framing, Role, Session, SocketSpec, Traits, Transport};
+use super::{Form, Framing, Role, Session, Sharing, SocketSpec, Traits, Transport};
 use crate::address::Address;
 use crate::options::Options;
 
@@ -18,6 +18,7 @@ pub(super) struct Unix {
     kind: i32,
     framing: Framing,
     session: Session,
+    sharing: Sharing,
 }
 
 pub(super) static STREAM: Unix = Unix {
@@ -26,6 +27,7 @@ pub(super) static STREAM: Unix = Unix {
     kind: libc::SOCK_STREAM,
     framing: Framing::Stream,
     session: Session::Connected,
+    sharing: Sharing::OneSocket,
 };
 
 pub(super) static DATAGRAM: Unix = Unix {
@@ -34,6 +36,7 @@ pub(super) static DATAGRAM: Unix = Unix {
     kind: libc::SOCK_DGRAM,
     framing: Framing::Message,
     session: Session::Connectionless,
+    sharing: Sharing::None,
 };
 
 pub(super) static SEQPACKET: Unix = Unix {
@@ -42,6 +45,7 @@ pub(super) static SEQPACKET: Unix = Unix {
     kind: libc::SOCK_SEQPACKET,
     framing: Framing::Message,
     session: Session::Connected,
+    sharing: Sharing::OneSocket,
 };
 
 impl Transport for Unix {
@@ -58,6 +62,7 @@ impl Transport for Unix {
             form: Form::Path,
             framing: self.framing,
             session: self.session,
+            sharing: self.sharing,
             lossless: true,
             message_max: None,
         }
@@ -68,9 +73,12 @@ impl Transport for Unix {
     }
 
     fn configure(&self, socket: BorrowedFd<'_>, _: Role, _: &Address, _: &Options) -> io::Result<()> {
+        // Nobody here wants a peer's descriptors. An older kernel does not know the option: there they are closed as they
+        // come, but cut a read short.
+        let _ = sockkit_sys::refuse_descriptors(socket);
         if self.kind == libc::SOCK_SEQPACKET {
             // The sender's credentials tell an empty message from the end of the stream (sockkit_sys::
-            // receive_message). An accepted connection inherits the option from its listener.
+            // receive_record). An accepted connection inherits the option from its listener.
             setsockopt(&socket, PassCred, &true)?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
-use sockkit_core::{Address, UnixName};
+use sockkit_core::{Address, Sharing, UnixName};
 use sockkit_sys::SockAddr;
 
 use super::connection::{Connection, Ready};
@@ -23,7 +23,7 @@ use crate::services::{Occasion, Service};
 const PER_TURN: u64 = 64;
 
 /// Connections taken from one listener when the server ends: as many as a backlog holds.
-const AT_THE_END: usize = 4096;
+const AT_THE_END: u64 = 4096;
 
 /// How long a listener rests when there are no descriptors or there is no memory: twice as long each time, and no
 /// longer than the second. Any connection that ends cuts it short.
@@ -35,7 +35,7 @@ pub(super) struct Gate<S> {
     /// While it rests: when it is opened again.
     rests_until: Option<Nanos>,
     rest: Duration,
-    armed: Armed,
+    pub(super) armed: Armed,
 }
 
 impl<S> Gate<S> {
@@ -62,7 +62,7 @@ impl<S: Service> Worker<S> {
     pub(super) fn open_gate(&mut self, index: usize) -> nix::Result<()> {
         let listener = &self.gates[index].post.listener;
         let mut flags = EpollFlags::EPOLLIN;
-        if matches!(listener.address(), Address::Unix(_)) {
+        if listener.transport().traits().sharing == Sharing::OneSocket {
             // All workers wait on the same socket: wake one of them for each connection, not all.
             flags |= EpollFlags::EPOLLEXCLUSIVE;
         }
@@ -71,12 +71,22 @@ impl<S: Service> Worker<S> {
 
     /// Connections wait at a listener.
     pub(super) fn accept(&mut self, index: usize) {
-        if self.stage > Stage::Serving || self.gates[index].rests_until.is_some() {
-            return;
+        if self.stage == Stage::Serving && self.gates[index].rests_until.is_none() {
+            self.accept_some(index, PER_TURN);
         }
-        let wanted = self.shared.admission.claim(PER_TURN);
+    }
+
+    /// The server ends: who waits already is still let in.
+    pub(super) fn accept_the_rest(&mut self) {
+        for index in 0..self.gates.len() {
+            self.accept_some(index, AT_THE_END);
+        }
+    }
+
+    fn accept_some(&mut self, index: usize, most: u64) {
+        let claimed = self.shared.admission.claim(most);
         let mut taken = 0;
-        for _ in 0..wanted {
+        for _ in 0..claimed {
             match self.accept_one(index) {
                 Outcome::Taken => taken += 1,
                 Outcome::Refused | Outcome::Failed => {}
@@ -87,21 +97,11 @@ impl<S: Service> Worker<S> {
                 }
             }
         }
-        self.shared.admission.unclaim(wanted - taken);
         if taken > 0 {
             self.gates[index].rest = REST.0;
-            self.note_claims();
         }
-    }
-
-    /// The server ends: who waits already is still let in.
-    pub(super) fn accept_the_rest(&mut self) {
-        for index in 0..self.gates.len() {
-            for _ in 0..AT_THE_END {
-                if matches!(self.accept_one(index), Outcome::Empty | Outcome::Exhausted) {
-                    break;
-                }
-            }
+        if self.shared.admission.settle(claimed, taken) {
+            self.shared.raise(Stage::Full);
         }
     }
 
@@ -119,7 +119,7 @@ impl<S: Service> Worker<S> {
             EAGAIN => Outcome::Empty,
             // accept(2): "errors already pending on the new socket", and what a peer that gave up leaves behind.
             ECONNABORTED | EPROTO | EPERM | ENETDOWN | ENOPROTOOPT | EHOSTDOWN | ENONET | EHOSTUNREACH
-            | EOPNOTSUPP | ENETUNREACH | EINTR => {
+            | EOPNOTSUPP | ENETUNREACH => {
                 self.counters().accept_failed.add(1);
                 Outcome::Failed
             }
@@ -141,7 +141,7 @@ impl<S: Service> Worker<S> {
             Ok(ticket) => ticket,
             Err(reason) => {
                 self.counters().connections.refuse(reason);
-                if observer.wants_peers() {
+                if self.shared.logs_peers {
                     observer.event(&Event::Refused { peer: &address, reason });
                 }
                 super::connection::reset(&socket);
@@ -154,18 +154,18 @@ impl<S: Service> Worker<S> {
         let service = Arc::clone(&post.service);
         let talk = Conversation::open(&*service, &occasion, self.now);
         let connection = Connection::new(socket, address, ticket, service, talk, self.now);
-        let entry = self.connections.vacant_entry();
-        let slot = entry.key();
+        let slot = self.connections.vacant_key();
         if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
             self.shared.admission.leave(connection.into_ticket());
             return Err(errno);
         }
         self.counters().connections.accepted.add(1);
-        if self.shared.observer.wants_peers() {
+        if self.shared.logs_peers {
             self.shared.observer.event(&Event::Opened { peer: &connection.peer });
         }
         let speaks = connection.speaks_first();
         self.connections.insert(connection);
+        self.tidy_deadlines();
         if self.stage > Stage::Full {
             self.connections[slot].talk.drain();
         }
@@ -191,7 +191,6 @@ impl<S: Service> Worker<S> {
     /// The rest of a listener may be over.
     pub(super) fn reopen_gate(&mut self, index: usize) {
         let Some(gate) = self.gates.get_mut(index) else { return };
-        gate.armed = Armed::default();
         match gate.rests_until {
             Some(until) if until <= self.now => {
                 gate.rests_until = None;

@@ -39,10 +39,12 @@ pub(super) struct Connection<S: Service> {
     silent: bool,
     /// There may be something to read: an edge was told, and no read has come back short since.
     readable: bool,
-    /// The peer has ended its side, so the end is to be read behind the data.
-    hung_up: bool,
+    /// A short read does not mean that the socket is empty: the end waits behind the data, or urgent data cut it.
+    read_to_the_end: bool,
     /// The kernel is asked to tell when there is room to send.
     awaits_room: bool,
+    /// It is on the list of those whose last turn ended before their work did.
+    pub(super) carried: bool,
     pub(super) armed: Armed,
     opened: Nanos,
     received: u64,
@@ -53,20 +55,20 @@ pub(super) struct Connection<S: Service> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ready {
     readable: bool,
-    hung_up: bool,
+    read_to_the_end: bool,
 }
 
 impl Ready {
     /// No news, but work left: reading is tried.
-    pub(super) const CARRIED: Self = Self { readable: true, hung_up: false };
+    pub(super) const CARRIED: Self = Self { readable: true, read_to_the_end: false };
 }
 
 impl From<EpollFlags> for Ready {
     fn from(flags: EpollFlags) -> Self {
         use EpollFlags as F;
         Self {
-            readable: flags.intersects(F::EPOLLIN | F::EPOLLRDHUP | F::EPOLLHUP | F::EPOLLERR),
-            hung_up: flags.intersects(F::EPOLLRDHUP | F::EPOLLHUP | F::EPOLLERR),
+            readable: flags.intersects(F::EPOLLIN | F::EPOLLPRI | F::EPOLLRDHUP | F::EPOLLHUP | F::EPOLLERR),
+            read_to_the_end: flags.intersects(F::EPOLLPRI | F::EPOLLRDHUP | F::EPOLLHUP | F::EPOLLERR),
         }
     }
 }
@@ -99,8 +101,9 @@ impl<S: Service> Connection<S> {
             service,
             ticket,
             readable: false,
-            hung_up: false,
+            read_to_the_end: false,
             awaits_room: false,
+            carried: false,
             armed: Armed::default(),
             opened: now,
             received: 0,
@@ -162,11 +165,11 @@ impl<S: Service> Connection<S> {
             let size = room.min(READ).min(*budget).min(scratch.len());
             let received = match self.framing {
                 Framing::Stream => receive_stream(&self.socket, &mut scratch[..size]),
-                Framing::Message => sockkit_sys::receive_message(self.socket.as_fd(), scratch),
+                Framing::Message => sockkit_sys::receive_record(self.socket.as_fd(), scratch),
             };
             match received {
                 Ok(Received::Message(length)) => {
-                    if self.framing == Framing::Stream && length < size && !self.hung_up {
+                    if self.framing == Framing::Stream && length < size && !self.read_to_the_end {
                         // A short read has emptied the socket (epoll(7), question 9).
                         self.readable = false;
                     }
@@ -177,6 +180,7 @@ impl<S: Service> Connection<S> {
                     }
                 }
                 Ok(Received::Truncated) => {
+                    *budget = budget.saturating_sub(scratch.len());
                     books.ledger(self.framing).received.add(1);
                     books.ledger(self.framing).dropped(DropReason::Truncated, 1);
                 }
@@ -212,6 +216,11 @@ impl<S: Service> Connection<S> {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.talk.hold(data);
                         self.talk.blocked(books.now);
+                        return Ok(());
+                    }
+                    Err(error) if self.framing == Framing::Message && is_too_long(&error) => {
+                        // Our queue takes no message as long as the peer's did; the next may be shorter.
+                        ledger.dropped(DropReason::SendFailed, 1);
                         return Ok(());
                     }
                     Err(error) => {
@@ -309,7 +318,10 @@ impl<S: Service> Worker<S> {
         // An event can outlive its connection within one batch, and meet another in its place: no harm.
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.readable |= ready.readable;
-        connection.hung_up |= ready.hung_up;
+        connection.read_to_the_end |= ready.read_to_the_end;
+        if connection.carried {
+            return; // it has had its turn in this round, and goes first in the next
+        }
         let held = connection.talk.held();
         let shared = &self.shared;
         let books = Books { limits: &shared.limits, counters: &shared.counters[self.index], now: self.now };
@@ -322,6 +334,7 @@ impl<S: Service> Worker<S> {
             return; // its deadline has only moved to later
         }
         if matches!(turn, Turn::Unfinished) {
+            connection.carried = true;
             self.carried.push(slot);
         }
         let awaits_room =
@@ -339,7 +352,7 @@ impl<S: Service> Worker<S> {
 
     /// Closes a connection and enters what became of it.
     pub(super) fn end(&mut self, slot: usize, reason: EndReason) {
-        let connection = self.connections.remove(slot);
+        let Some(connection) = self.connections.try_remove(slot) else { return };
         let lost = match reason {
             EndReason::Shutdown => DropReason::Shutdown,
             _ => DropReason::PeerGone,
@@ -353,7 +366,7 @@ impl<S: Service> Worker<S> {
         ledger.dropped(lost, connection.held_amount());
         self.held -= connection.talk.held();
         let observer = &self.shared.observer;
-        if observer.wants_peers() {
+        if self.shared.logs_peers {
             observer.event(&Event::Closed {
                 peer: &connection.peer,
                 received: connection.received,
@@ -362,7 +375,12 @@ impl<S: Service> Worker<S> {
                 reason,
             });
         }
-        if matches!(reason, EndReason::WriteTimeout | EndReason::MemoryLimit) || connection.talk.held() > 0 {
+        let cut_short = match reason {
+            EndReason::WriteTimeout | EndReason::MemoryLimit => true,
+            EndReason::Shutdown => !connection.talk.has_said_all(),
+            _ => connection.talk.held() > 0,
+        };
+        if cut_short {
             reset(&connection.socket);
         }
         self.shared.admission.leave(connection.ticket);
@@ -384,7 +402,7 @@ impl<S: Service> Worker<S> {
 }
 
 fn interest(awaits_room: bool) -> EpollFlags {
-    let mut flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+    let mut flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
     // Only while it is waited for: a Unix socket tells of room after every message that its peer reads.
     flags.set(EpollFlags::EPOLLOUT, awaits_room);
     flags
@@ -395,6 +413,10 @@ fn receive_stream(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
         0 => Received::End,
         length => Received::Message(length),
     })
+}
+
+fn is_too_long(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::EMSGSIZE as i32)
 }
 
 fn reason_of(error: &io::Error) -> EndReason {

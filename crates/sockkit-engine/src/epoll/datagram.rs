@@ -7,32 +7,38 @@ use std::os::fd::AsFd;
 use std::time::SystemTime;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
-use sockkit_core::{Address, Error, Framing, UnixName};
-use sockkit_sys::{Batch, Datagram, SendFailure, SockAddr, receive_queue_drops};
+use sockkit_core::{Address, Framing, Listener, UnixName};
+use sockkit_sys::{Ancillary, Batch, Datagram, SendFailure, SockAddr, receive_queue_drops};
 
+use super::appetite::Appetite;
 use super::late::{Fate, Late};
 use super::{Token, Worker};
 use crate::bucket::RateLimit;
-use crate::clock::Nanos;
+use crate::clock::{Nanos, nanos};
 use crate::counters::{Counters, DropReason};
 use crate::deadlines::Armed;
 use crate::observer::Event;
-use crate::server::{Post, Shared, Stage};
+use crate::policy::is_group;
+use crate::server::{Post, RateLimits, Shared, Stage};
 use crate::services::{Answer, Occasion, Service};
 
 /// Batches read from one socket in one turn, before other sockets and connections have theirs.
 const PER_TURN: usize = 4;
 
-/// Batches read from one socket when the server ends: more than a receive queue of 4 MiB holds.
-const AT_THE_END: usize = 1024;
+/// How long what waits is read and answered when the server ends: longer than a full receive queue takes.
+const AT_THE_END: Nanos = 100_000_000;
 
 /// Slots and bytes a slot of an internet batch: nothing longer exists.
 const INTERNET: (usize, usize) = (64, 64 << 10);
 
 /// The same for Unix sockets, whose messages are as long as `SO_SNDBUF` allows: 212,960 bytes by default.
 const UNIX: (usize, usize) = (16, 256 << 10);
+
+/// Receives that may fail one after another before a worker rests for so many ms.
+const FAILURES: u32 = 16;
+const REST_MS: u8 = 10;
 
 /// How often the kernel is asked how many datagrams it had no room for.
 const OVERFLOW_INTERVAL: Nanos = 1_000_000_000;
@@ -45,69 +51,40 @@ pub(super) struct Datagrams<S> {
     rate: RateLimit,
     late: Late,
     pub(super) armed: Armed,
+    /// No more are read: only answers that wait for room keep the sockets open.
+    ending: bool,
 }
 
 struct Socket<S> {
     post: Post<S>,
     appetite: Appetite,
+    /// Receives that failed, one after another.
+    failures: u32,
     /// What the kernel had counted when it was last asked.
     overflow: u32,
     asked: Nanos,
 }
 
-/// How many datagrams to ask for: as many as there were, or twice as many if there were that many. Asking for one more
-/// than there are costs the kernel a look for nothing, so where they come one by one it is done ever more rarely.
-#[derive(Debug)]
-struct Appetite {
-    size: usize,
-    /// How many single datagrams to take before two are asked for, and how many of them are still to come.
-    patience: u32,
-    singles: u32,
-}
-
-impl Default for Appetite {
-    fn default() -> Self {
-        Self { size: 1, patience: 1, singles: 0 }
-    }
-}
-
-impl Appetite {
-    /// The most single datagrams before two are asked for.
-    const PATIENCE: u32 = 64;
-
-    /// So many came of those that were asked for.
-    fn learn(&mut self, count: usize, wanted: usize, most: usize) {
-        if count > 1 {
-            self.patience = 1;
-        }
-        if count < wanted {
-            self.size = count;
-            if count == 1 {
-                self.patience = (self.patience * 2).min(Self::PATIENCE);
-                self.singles = self.patience;
-            }
-        } else if wanted == 1 && self.singles > 0 {
-            self.singles -= 1;
-        } else {
-            self.size = (2 * count).min(most);
-        }
-    }
-}
-
 impl<S: Service> Datagrams<S> {
     pub(super) fn new(posts: Vec<Post<S>>, shared: &Shared) -> Self {
         let has = |unix: bool| posts.iter().any(|post| is_unix(post) == unix);
-        let batch = |(slots, capacity)| Batch::new(slots, capacity);
-        let (remote, local) = shared.rate_limit;
+        let RateLimits { remote, local } = shared.rate_limit;
         Self {
-            internet: has(false).then(|| batch(INTERNET)),
-            unix: has(true).then(|| batch(UNIX)),
+            internet: has(false).then(|| Batch::new(INTERNET.0, INTERNET.1, Ancillary::PacketInfo)),
+            unix: has(true).then(|| Batch::new(UNIX.0, UNIX.1, Ancillary::None)),
             rate: RateLimit::new(remote, local),
             late: Late::default(),
             armed: Armed::default(),
+            ending: false,
             sockets: posts
                 .into_iter()
-                .map(|post| Socket { post, appetite: Appetite::default(), overflow: 0, asked: 0 })
+                .map(|post| Socket {
+                    post,
+                    appetite: Appetite::default(),
+                    failures: 0,
+                    overflow: 0,
+                    asked: 0,
+                })
                 .collect(),
         }
     }
@@ -120,41 +97,57 @@ impl<S: Service> Datagrams<S> {
         Ok(())
     }
 
-    /// Reads and answers one batch. Answers whether there may be more.
-    fn turn(&mut self, index: usize, wait: Wait, desk: &Desk<'_>) -> bool {
+    pub(super) fn listener(&self, index: usize) -> &Listener {
+        &self.sockets[index].post.listener
+    }
+
+    pub(super) fn is_one_udp_socket(&self) -> bool {
+        self.sockets.len() == 1 && self.unix.is_none()
+    }
+
+    /// Reads and answers one batch.
+    fn turn(&mut self, index: usize, wait: Wait, books: &Books<'_>) -> Turn {
         let socket = &mut self.sockets[index];
-        let batch = if is_unix(&socket.post) { &mut self.unix } else { &mut self.internet };
-        let Some(batch) = batch else { return false };
+        let unix = is_unix(&socket.post);
+        let batch = if unix { &mut self.unix } else { &mut self.internet };
+        let Some(batch) = batch else { return Turn::Empty };
         let fd = socket.post.listener.as_fd();
-        let wanted = desk.shared.admission.claim(socket.appetite.size as u64) as usize;
+        let wanted = books.shared.admission.claim(socket.appetite.size as u64) as usize;
         let received = match wait {
             _ if wanted == 0 => Ok(0),
             Wait::No => batch.receive(fd, wanted),
             Wait::ForOne => batch.wait_and_receive(fd, wanted),
         };
         let count = *received.as_ref().unwrap_or(&0);
-        desk.shared.admission.unclaim((wanted - count) as u64);
-        if count == 0 {
-            // An error that was pending (ECONNREFUSED of an earlier answer) is read once and then gone.
-            return received.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
+        let is_phantom = |batch: &mut Batch, slot| !unix && !batch.datagram(slot).source.is_named();
+        let came = (0..count).filter(|&slot| !is_phantom(batch, slot)).count();
+        if books.shared.admission.settle(wanted as u64, came as u64) {
+            books.shared.raise(Stage::Full);
         }
+        match received {
+            Ok(0) => return Turn::Empty,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Turn::Empty,
+            // An error that was pending (ECONNREFUSED of an earlier answer), which is gone now; or a lack of memory.
+            Err(_) => return Turn::Failed,
+            Ok(_) => {}
+        }
+        // Only now: the wait may have been long.
+        let desk = Desk { books, now: books.shared.clock.now(), wall: SystemTime::now() };
         socket.appetite.learn(count, wanted, batch.slots());
-        let unix = is_unix(&socket.post);
-        let now = SystemTime::now();
-        let mut may_be_more = count == wanted;
+        let mut turn = if count == wanted { Turn::MayHaveMore } else { Turn::Empty };
         for slot in 0..count {
-            if !unix && !batch.datagram(slot).source.is_named() {
+            if is_phantom(batch, slot) {
                 // No datagram: the socket was shut down to end a wait, and this is how it says that it is empty.
-                may_be_more = false;
+                turn = Turn::Empty;
                 break;
             }
-            let verdict = desk.judge(&*socket.post.service, batch.datagram(slot), &mut self.rate, now);
-            desk.enter(verdict);
+            let verdict = desk.judge(&*socket.post.service, batch.datagram(slot), &mut self.rate);
+            books.enter(verdict);
             let Verdict::Answer(length) = verdict else { continue };
             let Datagram { source, buffer, .. } = batch.datagram(slot);
             if !self.late.is_empty() && self.late.has(index, source) {
                 if !self.late.keep(index, source, &buffer[..length], desk.now) {
-                    desk.enter(Verdict::Drop(DropReason::SendQueueFull));
+                    books.enter(Verdict::Drop(DropReason::SendQueueFull));
                 }
             } else {
                 batch.answer(slot, length);
@@ -163,23 +156,23 @@ impl<S: Service> Datagrams<S> {
         let late = &mut self.late;
         let (sent, bytes) = batch.send(fd, |SendFailure { to, payload, error, .. }| match errno(&error) {
             Errno::EAGAIN if unix && late.keep(index, to, payload, desk.now) => {}
-            Errno::EAGAIN | Errno::ENOBUFS => desk.enter(Verdict::Drop(DropReason::SendQueueFull)),
-            _ => desk.enter(Verdict::Drop(DropReason::SendFailed)),
+            Errno::EAGAIN | Errno::ENOBUFS => books.enter(Verdict::Drop(DropReason::SendQueueFull)),
+            _ => books.enter(Verdict::Drop(DropReason::SendFailed)),
         });
-        desk.answered(sent, bytes);
-        may_be_more
+        books.answered(sent, bytes);
+        turn
     }
 
     /// Tries the answers again for which there was no room.
-    fn retry(&mut self, desk: &Desk<'_>) {
+    fn retry(&mut self, books: &Books<'_>, now: Nanos) {
         let sockets = &self.sockets;
         self.late.retry(
-            desk.now,
+            now,
             |index| sockets[index].post.listener.as_fd(),
             |fate| match fate {
-                Fate::Sent(bytes) => desk.answered(1, bytes),
-                Fate::GivenUp => desk.enter(Verdict::Drop(DropReason::SendQueueFull)),
-                Fate::Refused => desk.enter(Verdict::Drop(DropReason::SendFailed)),
+                Fate::Sent(bytes) => books.answered(1, bytes),
+                Fate::GivenUp => books.enter(Verdict::Drop(DropReason::SendQueueFull)),
+                Fate::Refused => books.enter(Verdict::Drop(DropReason::SendFailed)),
             },
         );
     }
@@ -219,9 +212,18 @@ impl fmt::Display for Source<'_> {
 
 /// Whether to wait for datagrams.
 #[derive(Clone, Copy)]
-enum Wait {
+pub(super) enum Wait {
     No,
     ForOne,
+}
+
+/// How a turn ended.
+enum Turn {
+    /// Nothing waits for the moment.
+    Empty,
+    MayHaveMore,
+    /// The receive failed.
+    Failed,
 }
 
 /// What is done with a datagram.
@@ -232,63 +234,76 @@ enum Verdict {
     Drop(DropReason),
 }
 
-/// What judging a datagram takes besides the datagram.
-struct Desk<'a> {
+/// Where it is entered what was done.
+#[derive(Clone, Copy)]
+struct Books<'a> {
     shared: &'a Shared,
-    counters: &'a Counters,
+    worker: usize,
+}
+
+impl Books<'_> {
+    fn counters(&self) -> &Counters {
+        &self.shared.counters[self.worker]
+    }
+
+    fn enter(&self, verdict: Verdict) {
+        let ledger = &self.counters().messages;
+        match verdict {
+            Verdict::Answer(_) => {} // once it has left
+            Verdict::Discard => ledger.discarded.add(1),
+            Verdict::Drop(reason) => ledger.dropped(reason, 1),
+        }
+    }
+
+    fn answered(&self, messages: usize, bytes: usize) {
+        let counters = self.counters();
+        counters.messages.answered.add(messages as u64);
+        counters.messages_sent.add(messages as u64);
+        counters.bytes.sent.add(bytes as u64);
+    }
+}
+
+/// Where datagrams are judged, all of a batch at one moment.
+struct Desk<'a> {
+    books: &'a Books<'a>,
     now: Nanos,
+    wall: SystemTime,
 }
 
 impl Desk<'_> {
-    fn judge<S: Service>(
-        &self,
-        service: &S,
-        datagram: Datagram<'_>,
-        rate: &mut RateLimit,
-        now: SystemTime,
-    ) -> Verdict {
+    fn judge<S: Service>(&self, service: &S, datagram: Datagram<'_>, rate: &mut RateLimit) -> Verdict {
         let Datagram { buffer, length, truncated, source, destination, local } = datagram;
-        self.counters.bytes.received.add(length as u64);
-        self.counters.messages.received.add(1);
-        if self.shared.observer.wants_peers() {
-            self.shared.observer.event(&Event::Datagram { peer: &Source(source).address(), length });
+        let Books { shared, worker } = *self.books;
+        let counters = self.books.counters();
+        counters.bytes.received.add(length as u64);
+        counters.messages.received.add(1);
+        if shared.logs_peers {
+            shared.observer.event(&Event::Datagram { peer: &Source(source).address(), length });
         }
         if truncated {
             return Verdict::Drop(DropReason::Truncated);
         }
-        let policy = &self.shared.policy;
-        if let Err(reason) = policy.judge(source, destination, local) {
+        if let Err(reason) = shared.policy.judge(source, destination, local) {
             return Verdict::Drop(reason);
+        }
+        if worker > 0 && destination.is_some_and(|destination| is_group(destination, local)) {
+            // Every socket of the port gets a copy of what is sent to a group: the first worker's answers.
+            return Verdict::Drop(DropReason::Multicast);
         }
         if source.inet().as_ref().map(SocketAddr::ip).is_some_and(|ip| !rate.allow(ip, self.now)) {
             return Verdict::Drop(DropReason::RateLimit);
         }
         let occasion = Occasion {
             peer: &Source(source),
-            host: &self.shared.host,
-            now: Some(now),
+            host: &shared.host,
+            now: Some(self.wall),
             framing: Framing::Message,
         };
-        match service.answer(&occasion, buffer, length, policy.limit(length)) {
+        match service.answer(&occasion, buffer, length, shared.policy.limit(length)) {
             Answer::Bytes(length) => Verdict::Answer(length),
             Answer::Nothing => Verdict::Discard,
             Answer::TooLong => Verdict::Drop(DropReason::Amplification),
             Answer::Unknown => Verdict::Drop(DropReason::ClockUnknown),
-        }
-    }
-
-    fn answered(&self, messages: usize, bytes: usize) {
-        self.counters.messages.answered.add(messages as u64);
-        self.counters.messages_sent.add(messages as u64);
-        self.counters.bytes.sent.add(bytes as u64);
-    }
-
-    fn enter(&self, verdict: Verdict) {
-        let ledger = &self.counters.messages;
-        match verdict {
-            Verdict::Answer(_) => {} // once it has left
-            Verdict::Discard => ledger.discarded.add(1),
-            Verdict::Drop(reason) => ledger.dropped(reason, 1),
         }
     }
 }
@@ -296,18 +311,57 @@ impl Desk<'_> {
 impl<S: Service> Worker<S> {
     /// Datagrams wait at a socket. What is left after this turn, the kernel tells again.
     pub(super) fn answer(&mut self, index: usize) {
-        self.answer_batches(index, PER_TURN);
+        for _ in 0..PER_TURN {
+            if !self.answer_batch(index, Wait::No) {
+                break;
+            }
+        }
         self.arm_retry();
-        self.note_claims();
     }
 
     /// It is time to try answers again for which there was no room.
     pub(super) fn retry_late(&mut self) {
-        let desk = Desk { shared: &self.shared, counters: &self.shared.counters[self.index], now: self.now };
+        let books = Books { shared: &self.shared, worker: self.index };
         let Some(datagrams) = &mut self.datagrams else { return };
-        datagrams.armed = Armed::default();
-        datagrams.retry(&desk);
+        datagrams.retry(&books, self.now);
+        if datagrams.ending && datagrams.late.is_empty() {
+            self.drop_datagrams();
+        }
         self.arm_retry();
+    }
+
+    /// The server ends: no more datagrams are read, but for what waits already if it ends in good order. Answers that
+    /// wait for room do so a little longer.
+    pub(super) fn end_datagrams(&mut self, answer_what_waits: bool) {
+        let sockets = self.datagrams.as_ref().map_or(0, |datagrams| datagrams.sockets.len());
+        let end = self.shared.clock.now().saturating_add(nanos(self.shared.grace).min(AT_THE_END));
+        for index in (0..sockets).filter(|_| answer_what_waits) {
+            // Who floods us does not keep us from ending, and neither from ending at once.
+            while self.shared.stage() < Stage::Aborting
+                && self.shared.clock.now() < end
+                && self.answer_batch(index, Wait::No)
+            {}
+        }
+        self.arm_retry();
+        let Some(datagrams) = &mut self.datagrams else { return };
+        datagrams.ending = true;
+        for socket in &datagrams.sockets {
+            // A worker that waits without epoll has not registered it.
+            let _ = self.epoll.delete(&socket.post.listener);
+        }
+        if datagrams.late.is_empty() {
+            self.drop_datagrams();
+        }
+    }
+
+    /// Closes the datagram sockets.
+    pub(super) fn drop_datagrams(&mut self) {
+        let Some(mut datagrams) = self.datagrams.take() else { return };
+        let counters = &self.shared.counters[self.index];
+        for index in 0..datagrams.sockets.len() {
+            datagrams.count_overflow(index, counters, self.now);
+        }
+        counters.messages.dropped(DropReason::Shutdown, datagrams.late.give_up() as u64);
     }
 
     fn arm_retry(&mut self) {
@@ -316,71 +370,22 @@ impl<S: Service> Worker<S> {
         self.deadlines.arm(&mut datagrams.armed, Token::Datagrams(0).pack(), next);
     }
 
-    /// Closes the datagram sockets. If the server ends in good order, what waits is answered first.
-    pub(super) fn close_datagrams(&mut self, answer_what_waits: bool) {
-        let sockets = self.datagrams.as_ref().map_or(0, |datagrams| datagrams.sockets.len());
-        for index in 0..sockets {
-            if answer_what_waits {
-                self.answer_batches(index, AT_THE_END);
-            }
-            if let Some(datagrams) = &mut self.datagrams {
-                datagrams.count_overflow(index, &self.shared.counters[self.index], self.now);
-            }
+    /// Reads and answers one batch. Answers whether there may be more.
+    pub(super) fn answer_batch(&mut self, index: usize, wait: Wait) -> bool {
+        let books = Books { shared: &self.shared, worker: self.index };
+        let Some(datagrams) = &mut self.datagrams else { return false };
+        let turn = datagrams.turn(index, wait, &books);
+        let now = self.shared.clock.now();
+        datagrams.look_at_overflow(index, books.counters(), now);
+        let socket = &mut datagrams.sockets[index];
+        socket.failures = if matches!(turn, Turn::Failed) { socket.failures + 1 } else { 0 };
+        if socket.failures >= FAILURES {
+            // It is no error that was pending: to try again at once would only burn the processor.
+            let wake = PollFd::new(self.shared.wake(self.index), PollFlags::POLLIN);
+            let _ = poll(&mut [wake], REST_MS);
+            socket.failures = 0;
         }
-        if let Some(mut datagrams) = self.datagrams.take() {
-            let counters = &self.shared.counters[self.index];
-            datagrams.retry(&Desk { shared: &self.shared, counters, now: self.now });
-            counters.messages.dropped(DropReason::Shutdown, datagrams.late.give_up() as u64);
-        }
-    }
-
-    /// Whether this worker has one UDP socket, and nothing else to wait for.
-    ///
-    /// Claims are made before a wait, so a server that ends after a number of datagrams could not know which of its
-    /// waiting workers will get them.
-    pub(super) fn is_alone(&self) -> bool {
-        let one = self.datagrams.as_ref().is_some_and(|all| all.sockets.len() == 1 && all.unix.is_none());
-        one && self.gates.is_empty() && self.shared.limits.accept.is_none()
-    }
-
-    /// Serves a single UDP socket by waiting in the receive itself: a system call a batch less than by way of epoll,
-    /// which is 1 of 3 when datagrams come one at a time. Whoever ends the server shuts the socket down, which ends
-    /// the wait.
-    pub(super) fn serve_alone(&mut self) -> Result<(), Error> {
-        let Some(datagrams) = &self.datagrams else { return Ok(()) };
-        let listener = &datagrams.sockets[0].post.listener;
-        let fail = |error: io::Error| Error::io("wait on", listener.url(), &error);
-        let bell = listener.as_fd().try_clone_to_owned().map_err(fail)?;
-        let flags = OFlag::from_bits_retain(
-            fcntl(listener, FcntlArg::F_GETFL).map_err(io::Error::from).map_err(fail)?,
-        );
-        fcntl(listener, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))
-            .map_err(io::Error::from)
-            .map_err(fail)?;
-        self.shared.hang_bell(bell);
-        while self.shared.stage() == Stage::Serving {
-            let counters = &self.shared.counters[self.index];
-            let Some(datagrams) = &mut self.datagrams else { break };
-            self.now = self.shared.clock.now();
-            let desk = Desk { shared: &self.shared, counters, now: self.now };
-            datagrams.turn(0, Wait::ForOne, &desk);
-            datagrams.look_at_overflow(0, counters, self.now);
-        }
-        self.now = self.shared.clock.now();
-        self.follow_stage();
-        Ok(())
-    }
-
-    fn answer_batches(&mut self, index: usize, most: usize) {
-        let counters = &self.shared.counters[self.index];
-        let desk = Desk { shared: &self.shared, counters, now: self.now };
-        let Some(datagrams) = &mut self.datagrams else { return };
-        for _ in 0..most {
-            if !datagrams.turn(index, Wait::No, &desk) {
-                break;
-            }
-        }
-        datagrams.look_at_overflow(index, counters, self.now);
+        matches!(turn, Turn::MayHaveMore | Turn::Failed)
     }
 }
 
@@ -390,33 +395,4 @@ fn is_unix<S>(post: &Post<S>) -> bool {
 
 fn errno(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Asks as long as there are datagrams: how many calls it takes, when `rate` arrive between two of them.
-    fn calls(appetite: &mut Appetite, mut waiting: usize, rate: usize, turns: usize) -> (usize, usize) {
-        let (mut received, mut looks_for_nothing) = (0, 0);
-        for _ in 0..turns {
-            let count = appetite.size.min(waiting);
-            looks_for_nothing += usize::from(count < appetite.size);
-            appetite.learn(count.max(1), appetite.size, 64);
-            received += count;
-            waiting = waiting - count + rate;
-        }
-        (received, looks_for_nothing)
-    }
-
-    #[test]
-    fn singles_are_asked_for_singly_and_a_flood_in_whole_batches() {
-        let mut appetite = Appetite::default();
-        let (received, looks_for_nothing) = calls(&mut appetite, 1, 1, 1000);
-        assert_eq!(received, 1000);
-        assert!(looks_for_nothing <= 25, "{looks_for_nothing}");
-        // From the worst state: it takes PATIENCE singles to try two, and then doubles.
-        let (received, _) = calls(&mut appetite, 1_000_000, 0, 64 + 10 + 100);
-        assert!(received >= 64 + 100 * 64, "{received}");
-    }
 }

@@ -14,7 +14,10 @@ use sockkit_sys::SockAddr;
 use crate::clock::Nanos;
 
 /// Answers kept for all peers of a worker together.
-const MOST: usize = 64;
+const MOST: usize = 256;
+
+/// Answers kept for one peer.
+const MOST_FOR_ONE: usize = 64;
 
 /// Bytes kept for all peers of a worker together.
 const MOST_BYTES: usize = 4 << 20;
@@ -70,7 +73,9 @@ impl Late {
 
     /// Keeps an answer. Answers whether there was room for it.
     pub(super) fn keep(&mut self, socket: usize, to: &SockAddr, payload: &[u8], now: Nanos) -> bool {
-        if self.answers.len() >= MOST || self.bytes + payload.len() > MOST_BYTES {
+        let same = |answer: &&Answer| answer.socket == socket && answer.to == *to;
+        let for_one = self.answers.iter().filter(same).count();
+        if self.answers.len() >= MOST || for_one >= MOST_FOR_ONE || self.bytes + payload.len() > MOST_BYTES {
             return false;
         }
         if self.is_empty() {
@@ -169,10 +174,10 @@ mod tests {
         let (server, _peer, to) = pair("bound");
         let mut late = Late::default();
         while sockkit_sys::send_to(server.as_fd(), b"early", &to).is_ok() {}
-        assert_eq!((0..2 * MOST).filter(|_| late.keep(0, &to, b"x", 0)).count(), MOST);
+        assert_eq!((0..2 * MOST).filter(|_| late.keep(0, &to, b"x", 0)).count(), MOST_FOR_ONE);
         let mut fates = Vec::new();
         late.retry(PATIENCE, |_| server.as_fd(), |fate| fates.push(fate));
-        assert_eq!(fates, [Fate::GivenUp; MOST]);
+        assert_eq!(fates, [Fate::GivenUp; MOST_FOR_ONE]);
         assert!(!late.keep(0, &to, &vec![0; MOST_BYTES + 1], 0));
         assert!(late.keep(0, &to, b"x", 0));
         assert_eq!(late.give_up(), 1);

@@ -6,6 +6,8 @@
 //! that go first in the next turn (`carried`). So one busy peer gets no more than its share of a turn.
 
 mod accept;
+mod alone;
+mod appetite;
 mod connection;
 mod datagram;
 mod late;
@@ -33,13 +35,20 @@ const EVENTS: usize = 256;
 /// Bytes into which a worker receives: the largest message that a Unix socket takes by default is 212,960 bytes.
 const SCRATCH: usize = 256 << 10;
 
+/// What an epoll descriptor can lack, besides memory and descriptors.
+const EPOLL_ADVICE: &str = "limits: ulimit -n, and fs.epoll.max_user_watches";
+
 /// The engine on epoll(7).
 #[derive(Clone, Copy, Debug)]
 pub struct EpollEngine;
 
 impl Engine for EpollEngine {
     fn serve<S: Service>(seat: Seat<S>) -> Result<(), Error> {
-        Worker::new(seat)?.serve()
+        let started = seat.started.clone();
+        let worker = Worker::new(seat)?;
+        // The server may have given up waiting, and then ends us.
+        let _ = started.send(());
+        worker.serve()
     }
 }
 
@@ -96,7 +105,7 @@ struct Worker<S: Service> {
 
 impl<S: Service> Worker<S> {
     fn new(seat: Seat<S>) -> Result<Self, Error> {
-        let fail = |errno: Errno| Error::io("make", "an epoll instance", &errno.into());
+        let fail = |errno: Errno| Error::io("set up", "epoll", &errno.into()).with_advice(EPOLL_ADVICE);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?;
         let wake = EpollEvent::new(EpollFlags::EPOLLIN, Token::Wake.pack());
         epoll.add(seat.shared.wake(seat.index), wake).map_err(fail)?;
@@ -137,12 +146,10 @@ impl<S: Service> Worker<S> {
             let count = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
-                Err(errno) => return Err(Error::io("wait on", "an epoll instance", &errno.into())),
+                Err(errno) => return Err(Error::io("wait on", "epoll", &errno.into())),
             };
             self.now = self.shared.clock.now();
-            for connection in std::mem::take(&mut self.carried) {
-                self.turn(connection, Ready::CARRIED);
-            }
+            self.go_on_with_carried();
             for event in &events[..count] {
                 match Token::unpack(event.data()) {
                     Token::Wake => self.follow_stage(),
@@ -156,13 +163,27 @@ impl<S: Service> Worker<S> {
         Ok(())
     }
 
+    /// Turns for the connections that were not done in the last one.
+    fn go_on_with_carried(&mut self) {
+        let mut slots = std::mem::take(&mut self.carried);
+        for slot in slots.drain(..) {
+            if let Some(connection) = self.connections.get_mut(slot) {
+                connection.carried = false;
+                self.turn(slot, Ready::CARRIED);
+            }
+        }
+        // Its memory is used again; what was carried once more meanwhile goes first.
+        slots.append(&mut self.carried);
+        self.carried = slots;
+    }
+
     fn counters(&self) -> &Counters {
         &self.shared.counters[self.index]
     }
 
     /// Whether there is nothing left to serve.
     fn is_over(&self) -> bool {
-        self.stage > Stage::Serving && self.connections.is_empty()
+        self.stage > Stage::Serving && self.connections.is_empty() && self.datagrams.is_none()
     }
 
     /// How long to wait for events: not at all while connections have work left, else until the next deadline.
@@ -179,23 +200,33 @@ impl<S: Service> Worker<S> {
     }
 
     fn look_at_deadlines(&mut self) {
-        while let Some(token) = self.deadlines.pop(self.now) {
+        while let Some((moment, token)) = self.deadlines.pop(self.now) {
+            let counts = self.armed(token).is_some_and(|armed| armed.take(moment));
             match Token::unpack(token) {
-                Token::Gate(index) => self.reopen_gate(index),
-                Token::Connection(slot) => self.look_at_connection(slot),
-                Token::Datagrams(_) => self.retry_late(),
-                Token::Wake => {}
+                Token::Gate(index) if counts => self.reopen_gate(index),
+                Token::Connection(slot) if counts => self.look_at_connection(slot),
+                Token::Datagrams(_) if counts => self.retry_late(),
+                _ => {}
             }
         }
         if self.grace_ends.is_some_and(|end| end <= self.now) {
+            self.drop_datagrams();
             self.end_all(EndReason::Shutdown);
         }
     }
 
+    /// What the holder of a token knows of its deadline, if it is still there.
+    fn armed(&mut self, token: u64) -> Option<&mut Armed> {
+        match Token::unpack(token) {
+            Token::Wake => None,
+            Token::Gate(index) => self.gates.get_mut(index).map(|gate| &mut gate.armed),
+            Token::Datagrams(_) => self.datagrams.as_mut().map(|datagrams| &mut datagrams.armed),
+            Token::Connection(slot) => self.connections.get_mut(slot).map(|connection| &mut connection.armed),
+        }
+    }
+
     fn look_at_connection(&mut self, slot: usize) {
-        // A slot that has been given to another connection since is looked at once too often: no harm.
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        connection.armed = Armed::default();
+        let Some(connection) = self.connections.get(slot) else { return };
         match connection.talk.overdue(&self.shared.limits, self.now) {
             Some(reason) => self.end(slot, reason),
             None => self.arm(slot),
@@ -203,9 +234,21 @@ impl<S: Service> Worker<S> {
     }
 
     fn arm(&mut self, slot: usize) {
-        let connection = &mut self.connections[slot];
+        let Some(connection) = self.connections.get_mut(slot) else { return };
         let deadline = connection.talk.deadline(&self.shared.limits);
         self.deadlines.arm(&mut connection.armed, Token::Connection(slot).pack(), deadline);
+    }
+
+    /// Connections that have ended leave their deadlines behind.
+    fn tidy_deadlines(&mut self) {
+        let holders = self.connections.len() + self.gates.len() + 1;
+        let (connections, gates, datagrams) = (&self.connections, &self.gates, &self.datagrams);
+        self.deadlines.tidy(holders, |token| match Token::unpack(token) {
+            Token::Wake => None,
+            Token::Gate(index) => gates.get(index).map(|gate| gate.armed),
+            Token::Datagrams(_) => datagrams.as_ref().map(|datagrams| datagrams.armed),
+            Token::Connection(slot) => connections.get(slot).map(|connection| connection.armed),
+        });
     }
 
     /// The server has come to another stage.
@@ -220,7 +263,7 @@ impl<S: Service> Worker<S> {
         let before = std::mem::replace(&mut self.stage, stage);
         if stage == Stage::Aborting {
             self.gates.clear();
-            self.close_datagrams(false);
+            self.drop_datagrams();
             self.end_all(EndReason::Shutdown);
             return;
         }
@@ -230,13 +273,15 @@ impl<S: Service> Worker<S> {
                 self.accept_the_rest();
             }
             self.gates.clear();
-            self.close_datagrams(stage == Stage::Draining);
+            self.end_datagrams(stage == Stage::Draining);
         }
         if stage == Stage::Draining {
             self.grace_ends = Some(self.now.saturating_add(nanos(self.shared.grace)));
             let slots: Vec<usize> = self.connections.iter().map(|(slot, _)| slot).collect();
             for slot in slots {
-                self.connections[slot].talk.drain();
+                // A turn can end other connections too, to save memory.
+                let Some(connection) = self.connections.get_mut(slot) else { continue };
+                connection.talk.drain();
                 self.turn(slot, Ready::CARRIED);
             }
         }
@@ -246,13 +291,6 @@ impl<S: Service> Worker<S> {
         let slots: Vec<usize> = self.connections.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             self.end(slot, reason);
-        }
-    }
-
-    /// One more peer or datagram has been claimed: was it the last that this server was started for?
-    fn note_claims(&self) {
-        if self.shared.limits.accept.is_some() && self.shared.admission.is_over() {
-            self.shared.raise(Stage::Full);
         }
     }
 }

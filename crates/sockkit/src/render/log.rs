@@ -1,38 +1,26 @@
-//! The log of a server: lines on stderr that never hold up a worker.
-//!
-//! Workers hand lines to a thread of its own over a bounded queue. A line that finds the queue full (nobody reads
-//! stderr), or the second used up, is counted instead, and the count is told once there is room again.
+//! The log of a server: what its observer is told, as lines on stderr, no more of them than somebody can read.
 
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
 use sockkit_core::describe;
 use sockkit_engine::{Event, Observer};
+
+use super::lines::Lines;
 
 /// Lines that may be written in a second.
 const LINES_PER_SECOND: u32 = 1000;
 
-/// Lines that may wait to be written.
-const QUEUE: usize = 1024;
-
 /// Trouble with a listener is told once in so long.
 const TROUBLE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long the end of the server waits for a reader of stderr.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The log.
 pub(crate) struct Log {
     peers: bool,
-    lines: Mutex<Option<SyncSender<String>>>,
+    lines: Arc<Lines>,
     window: Mutex<Window>,
     suppressed: AtomicU64,
-    finished: Mutex<Receiver<()>>,
 }
 
 struct Window {
@@ -42,28 +30,10 @@ struct Window {
 }
 
 impl Log {
-    /// Starts the writing thread. With `peers` every peer is logged, else only trouble.
-    pub(crate) fn start(peers: bool) -> Result<Self> {
-        let (sender, lines) = mpsc::sync_channel::<String>(QUEUE);
-        let (done, finished) = mpsc::channel();
-        thread::Builder::new()
-            .name("log".into())
-            .spawn(move || {
-                for line in lines {
-                    // Nobody reads stderr: nobody misses the line.
-                    let _ = writeln!(io::stderr(), "{line}");
-                }
-                let _ = done.send(());
-            })
-            .context("cannot start the log")?;
+    /// A log with `peers` is told of every peer, else only of trouble.
+    pub(crate) fn new(peers: bool, lines: Arc<Lines>) -> Self {
         let window = Window { start: Instant::now(), lines: 0, last_trouble: None };
-        Ok(Self {
-            peers,
-            lines: Mutex::new(Some(sender)),
-            window: Mutex::new(window),
-            suppressed: AtomicU64::new(0),
-            finished: Mutex::new(finished),
-        })
+        Self { peers, lines, window: Mutex::new(window), suppressed: AtomicU64::new(0) }
     }
 
     /// Writes a line, unless there have been too many.
@@ -77,22 +47,17 @@ impl Log {
             0 => line,
             count => format!("({count} lines left out)\n{line}"),
         };
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = &*lines
-            && let Err(TrySendError::Full(_)) = sender.try_send(line)
-        {
+        if !self.lines.say(line) {
             self.suppressed.fetch_add(missing + 1, Ordering::Relaxed);
         }
     }
 
-    /// Waits until what was said is written, but not long for a reader that does not read.
+    /// Tells how many lines were left out at the end, if any were.
     pub(crate) fn finish(&self) {
         let missing = self.suppressed.swap(0, Ordering::Relaxed);
-        let sender = self.lines.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Some(sender), true) = (sender, missing > 0) {
-            let _ = sender.try_send(format!("({missing} lines left out)"));
+        if missing > 0 {
+            self.lines.say(format!("({missing} lines left out)"));
         }
-        let _ = self.finished.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE);
     }
 
     fn may_write(&self, now: Instant) -> bool {
@@ -171,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_second_has_so_many_lines_and_the_next_one_more() {
-        let log = Log::start(true).unwrap();
+        let log = Log::new(true, Arc::new(Lines::stderr().unwrap()));
         let now = Instant::now();
         assert_eq!(
             (0..2 * LINES_PER_SECOND).filter(|_| log.may_write(now)).count(),
@@ -182,7 +147,7 @@ mod tests {
 
     #[test]
     fn trouble_is_told_once_a_second() {
-        let log = Log::start(false).unwrap();
+        let log = Log::new(false, Arc::new(Lines::stderr().unwrap()));
         let now = Instant::now();
         assert!(log.may_tell_trouble(now));
         assert!(!log.may_tell_trouble(now + Duration::from_millis(999)));

@@ -1,5 +1,6 @@
 //! How things are shown to people and to scripts.
 
+pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod serve;
 

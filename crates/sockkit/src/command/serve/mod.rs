@@ -7,9 +7,10 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::Result;
-use sockkit_engine::{EpollEngine, Server};
+use sockkit_engine::{EpollEngine, Listening, Server, Totals};
 
 use crate::cli::ServeArgs;
+use crate::render::lines::Lines;
 use crate::render::log::Log;
 use crate::render::{serve as render, warn};
 
@@ -21,7 +22,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     for advice in plan::warnings(args, &plans) {
         warn(&advice);
     }
-    let log = Arc::new(Log::start(args.verbose)?);
+    let errors = Arc::new(Lines::stderr()?);
+    let log = Arc::new(Log::new(args.verbose, Arc::clone(&errors)));
+    let report = Report { json: args.json, stdout: Lines::stdout()?, stderr: errors };
     let server = Server::bind(plans, &config, log.clone())?;
     let room = server.limits().max_connections;
     if args.limits.max_connections.is_some_and(|wanted| wanted > room) {
@@ -31,19 +34,46 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     }
     let listening = server.listening().to_vec();
     let running = server.start::<EpollEngine>()?;
-    let mut stdout = io::stdout().lock();
-    for (url, service) in &listening {
-        writeln!(stdout, "{}", render::listening(url, service, args.json))?;
+    if let Err(error) = announce(&listening, args.json) {
+        // Nobody will ever learn where it listens.
+        running.abort();
+        running.join()?;
+        return Err(error.into());
     }
-    stdout.flush()?;
-    drop(stdout);
-    let totals = watch::until_ended(running, &signals, args)?;
+    let totals = watch::until_ended(running, &signals, args, &report)?;
     log.finish();
-    if args.json {
-        // Whoever reads stdout may have gone; the server has done its work all the same.
-        let _ = writeln!(io::stdout(), "{}", render::json("summary", &totals));
-    } else {
-        let _ = writeln!(io::stderr(), "summary: {}", render::text(&totals));
-    }
+    report.tell("summary", &totals);
+    report.finish();
     Ok(())
+}
+
+/// Where counters are told: as JSON on stdout, else as text on stderr. Nobody may be reading there; that is no reason to
+/// stop serving, nor to stay when it is time to end.
+struct Report {
+    json: bool,
+    stdout: Lines,
+    stderr: Arc<Lines>,
+}
+
+impl Report {
+    fn tell(&self, event: &str, totals: &Totals) {
+        match self.json {
+            true => self.stdout.say(render::json(event, totals).to_string()),
+            false => self.stderr.say(format!("{event}: {}", render::text(totals))),
+        };
+    }
+
+    fn finish(&self) {
+        self.stdout.finish();
+        self.stderr.finish();
+    }
+}
+
+/// One line a listener on stdout: scripts wait for it.
+fn announce(listening: &[Listening], json: bool) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for Listening { url, service } in listening {
+        writeln!(stdout, "{}", render::listening(url, service, json))?;
+    }
+    stdout.flush()
 }

@@ -5,10 +5,9 @@ use std::thread;
 use anyhow::Result;
 use sockkit_core::transport::Form;
 use sockkit_core::{Options, Session, TRANSPORTS, Target};
-use sockkit_engine::bucket::DEFAULT_RATE;
 use sockkit_engine::policy::ANSWER_FLOOR;
 use sockkit_engine::services::{Builtin, Greeting};
-use sockkit_engine::{Config, Limits, Plan};
+use sockkit_engine::{Config, Limits, Plan, RateLimits};
 
 use crate::cli::{ServeArgs, ServiceName};
 use crate::units;
@@ -63,21 +62,19 @@ pub(super) fn config(args: &ServeArgs) -> Config {
     granted.max_memory = limits.max_memory;
     granted.accept = args.life.accept;
 
-    Config {
-        limits: granted,
-        options,
-        workers: limits
-            .workers
-            .map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from),
-        allow_any_source: datagrams.allow_any_source,
-        allow_amplification: datagrams.allow_amplification,
-        rate_limit: match datagrams.rate_limit {
-            None => (Some(DEFAULT_RATE), None),
-            Some(0) => (None, None),
-            Some(rate) => (Some(rate), Some(rate)),
-        },
-        grace: args.life.grace,
+    let mut config = Config::default();
+    config.limits = granted;
+    config.options = options;
+    config.workers =
+        limits.workers.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
+    config.allow_any_source = datagrams.allow_any_source;
+    config.allow_amplification = datagrams.allow_amplification;
+    if let Some(rate) = datagrams.rate_limit {
+        let rate = (rate > 0).then_some(rate);
+        config.rate_limit = RateLimits { remote: rate, local: rate };
     }
+    config.grace = args.life.grace;
+    config
 }
 
 /// What somebody should know who started the server like this.

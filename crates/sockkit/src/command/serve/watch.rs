@@ -1,6 +1,5 @@
 //! Waiting for the end of a server: signals, time, or its own.
 
-use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -12,8 +11,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use sockkit_core::Deadline;
 use sockkit_engine::{Running, Totals};
 
+use super::Report;
 use crate::cli::ServeArgs;
-use crate::render::serve as render;
 use crate::units;
 
 /// SIGINT, SIGTERM and SIGHUP, as a descriptor to be read.
@@ -31,13 +30,30 @@ impl Signals {
         Ok(Self(fd))
     }
 
-    fn arrived(&self) -> bool {
-        matches!(self.0.read_signal(), Ok(Some(_)))
+    /// The next one that has arrived: whether somebody asks for the end. A terminal or a service manager that is closing
+    /// sends SIGHUP along with another signal, and means no more than that one.
+    fn next(&self) -> Option<Ask> {
+        let signal = self.0.read_signal().ok().flatten()?;
+        Some(if signal.ssi_signo == Signal::SIGHUP as u32 { Ask::Along } else { Ask::Plainly })
     }
 }
 
+/// How the end is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    /// A second time means: at once.
+    Plainly,
+    /// Together with another signal.
+    Along,
+}
+
 /// Waits for the server to end, ends it when it is time to, and answers what it has done.
-pub(super) fn until_ended(running: Running, signals: &Signals, args: &ServeArgs) -> Result<Totals> {
+pub(super) fn until_ended(
+    running: Running,
+    signals: &Signals,
+    args: &ServeArgs,
+    report: &Report,
+) -> Result<Totals> {
     let mut end = Deadline::after_maybe(args.life.duration.and_then(units::limit));
     let mut next_stats = args.stats.map(|interval| Instant::now() + interval);
     let mut ending = false;
@@ -59,18 +75,17 @@ pub(super) fn until_ended(running: Running, signals: &Signals, args: &ServeArgs)
             ending = true;
             running.drain();
         }
-        while signals.arrived() {
-            if ending {
-                running.abort();
-            } else {
-                running.drain();
+        while let Some(ask) = signals.next() {
+            match ask {
+                Ask::Plainly if ending => running.abort(),
+                _ => running.drain(),
             }
             ending = true;
         }
         if let (Some(moment), Some(interval)) = (next_stats, args.stats)
             && moment <= Instant::now()
         {
-            print_stats(&running.totals(), args.json);
+            report.tell("stats", &running.totals());
             next_stats = Some(after(moment, interval));
         }
     }
@@ -80,13 +95,4 @@ pub(super) fn until_ended(running: Running, signals: &Signals, args: &ServeArgs)
 fn after(moment: Instant, interval: Duration) -> Instant {
     let next = moment + interval;
     if next > Instant::now() { next } else { Instant::now() + interval }
-}
-
-fn print_stats(totals: &Totals, json: bool) {
-    // Nobody may be reading any more; that is no reason to stop serving.
-    let _ = if json {
-        writeln!(io::stdout(), "{}", render::json("stats", totals))
-    } else {
-        writeln!(io::stderr(), "stats: {}", render::text(totals))
-    };
 }

@@ -1,0 +1,213 @@
+//! What `sockkit serve` prints, and how it ends.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use sockkit_tests::{
+    PATIENCE, Peer, Server, copy_for_others, need_tool, skip, strace_works, wait_for_exit, wait_until,
+};
+
+use crate::{SOCKKIT, parts};
+
+/// One ready line a listener, in the order in which they were asked for, with the real address.
+#[test]
+fn ready_lines_in_text() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("s");
+    let command = {
+        let mut command = SOCKKIT.command(&["serve", "daytime@udp://127.0.0.1:0", "--tcp", "127.0.0.1:0"]);
+        command.arg("--unix").arg(&path);
+        command
+    };
+    let server = Server::start(command, 3).unwrap_or_else(|not_ready| panic!("{not_ready}"));
+    let [udp, tcp, unix] = [0, 1, 2].map(|index| server.urls()[index].clone());
+    assert_eq!(unix, format!("unix:{}", path.display()));
+    let expected = format!("listening {udp} daytime\nlistening {tcp} echo\nlistening {unix} echo\n");
+    assert_eq!(server.stdout(), expected);
+    for url in [&udp, &tcp] {
+        let port = url.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).expect("a port");
+        assert!(port > 0, "{url}");
+    }
+    let finished = server.stop();
+    finished.assert_clean();
+    let after: Vec<&str> = finished.stdout.lines().skip(3).collect();
+    assert!(after.len() + finished.stderr.lines().count() >= 1, "no summary");
+}
+
+/// The same as JSON, one object a line, and the summary last; nothing else is on stdout.
+#[test]
+fn ready_lines_and_summary_in_json() {
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "greet@udp://127.0.0.1:0"]);
+    let finished = server.stop();
+    finished.assert_clean();
+    let lines: Vec<serde_json::Value> =
+        finished.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let events: Vec<&str> = lines.iter().filter_map(|line| line["event"].as_str()).collect();
+    assert_eq!(events, ["listening", "listening", "summary"]);
+    assert_eq!([&lines[0]["service"], &lines[1]["service"]], ["echo", "greet"]);
+    assert!(lines[0]["address"].as_str().is_some_and(|address| address.starts_with("tcp://127.0.0.1:")));
+    finished.summary().assert_balanced();
+}
+
+/// Received is answered, discarded or dropped, whatever happened.
+#[test]
+fn the_books_balance() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |scheme: &str| format!("{scheme}:{}", directory.path().join(scheme).display());
+    let server = SOCKKIT.serve(&[
+        "--tcp",
+        "127.0.0.1:0",
+        "--udp",
+        "127.0.0.1:0",
+        &at("unix"),
+        &at("unix-dgram"),
+        &at("unix-seqpacket"),
+        "discard@tcp://127.0.0.1:0",
+        "discard@udp://127.0.0.1:0",
+        "greet@tcp://127.0.0.1:0",
+        "greet@udp://127.0.0.1:0",
+        "--rate-limit",
+        "50/s",
+    ]);
+    for url in &server.urls()[..5] {
+        let peer = Peer::connect(url);
+        for length in [1, 100, 10_000] {
+            peer.echo(&vec![b'e'; length]).expect("an echo");
+        }
+    }
+    let rude = Peer::connect(server.url("tcp"));
+    rude.send(&[b'r'; 50_000]).expect("send");
+    rude.reset();
+    for url in &server.urls()[5..] {
+        let peer = Peer::connect(url);
+        for _ in 0..5 {
+            // The greeting's connections may be over.
+            let _ = peer.send_some(b"thrown away");
+        }
+    }
+    // Last, because all that call from this address share its bucket.
+    let flood = Peer::connect(server.url("udp"));
+    for _ in 0..500 {
+        flood.send(b"too many").expect("send");
+    }
+    let summary = server.summary();
+    summary.assert_balanced();
+    assert!(summary.get(&["messages", "discarded"]) > 0, "{}", summary.0);
+    assert!(summary.get(&["messages", "dropped", "rate_limit"]) > 0, "{}", summary.0);
+}
+
+/// `-v` tells of each peer, and lets none of them write to the terminal.
+#[test]
+fn verbose_tells_of_peers() {
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "-v"]);
+    Peer::connect(server.url("tcp")).echo(b"seventeen bytes \x1b").expect("an echo");
+    wait_until("it tells of the peer", || server.stderr().lines().count() >= 2);
+    let finished = server.stop();
+    assert!(finished.stderr.contains("Got connection from 127.0.0.1:"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("17"), "the bytes each way: {}", finished.stderr);
+    assert!(!finished.stderr.contains('\x1b'), "{}", finished.stderr);
+}
+
+/// `--stats` prints counters while it runs.
+#[test]
+fn stats_while_running() {
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--stats", "100ms"]);
+    Peer::connect(server.url("tcp")).echo(b"count me").expect("an echo");
+    wait_until("counters are printed", || {
+        server.stdout().lines().count() + server.stderr().lines().count() >= 4
+    });
+    let finished = server.stop();
+    finished.assert_clean();
+    let count = finished.stdout.lines().filter(|line| line.contains("\"stats\"")).count();
+    assert!(count >= 1, "no counters on stdout: {}", finished.stdout);
+    finished.summary().assert_balanced();
+}
+
+/// Local trouble is exit 6 and one line that names the address and what to do.
+#[test]
+fn an_address_in_use() {
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0"]);
+    let (code, stdout, stderr) = parts(&SOCKKIT.run(&["serve", server.url("tcp")]));
+    assert_eq!((code, stdout.as_str()), (Some(6), ""), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains(server.url("tcp")) && stderr.contains("in use"), "{stderr}");
+}
+
+/// One listener that fails is the end of all: nothing is served by halves, and no path stays behind.
+#[test]
+fn one_bad_listener_ends_all() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("s");
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0"]);
+    let unix = format!("unix:{}", path.display());
+    let (code, stdout, stderr) = parts(&SOCKKIT.run(&["serve", &unix, server.url("tcp")]));
+    assert_eq!((code, stdout.as_str()), (Some(6), ""), "{stderr}");
+    assert!(!path.exists());
+}
+
+/// A port below 1024, as somebody who may not.
+#[test]
+fn a_port_that_is_not_allowed() {
+    if !nix::unistd::Uid::effective().is_root() {
+        skip!("needs root, to be somebody else");
+    }
+    let setpriv = need_tool!("setpriv");
+    let low = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    if low.trim().parse::<u16>().is_ok_and(|start| start <= 7) {
+        skip!("everybody may bind to low ports here");
+    }
+    let (_place, binary) = copy_for_others(SOCKKIT.path());
+    let mut command = Command::new(setpriv);
+    command.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--inh-caps=-all",
+        "--bounding-set=-all",
+    ]);
+    command.arg(binary).args(["serve", "--duration", "1s", "--tcp", "127.0.0.1:7"]);
+    let (code, _, stderr) = parts(&sockkit_tests::run_to_end(command, b""));
+    assert_eq!(code, Some(6), "{stderr}");
+    assert!(stderr.contains("tcp://127.0.0.1:7: permission denied"), "{stderr}");
+    assert!(stderr.contains("CAP_NET_BIND_SERVICE"), "{stderr}");
+}
+
+/// T107: whoever reads the ready line may then close the pipe; the server goes on and ends well.
+#[test]
+fn t107_a_closed_stdout_is_no_disaster() {
+    let mut child = SOCKKIT
+        .command(&["serve", "--tcp", "127.0.0.1:0", "--accept", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start");
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    stdout.read_line(&mut line).expect("a ready line");
+    drop(stdout);
+    let url = line.split(' ').nth(1).expect("an address").to_owned();
+    let peer = Peer::connect(&url);
+    peer.echo(b"served").expect("an echo");
+    drop(peer);
+    let status = wait_for_exit(&mut child, PATIENCE);
+    if status.is_none() {
+        let _ = child.kill();
+    }
+    let output = child.wait_with_output().expect("its last words");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(status.and_then(|status| status.code()), Some(0), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+/// A kernel without a transport is an error with a cause, and not a crash.
+#[test]
+fn a_missing_transport_is_explained() {
+    if !strace_works() {
+        skip!("strace cannot trace here");
+    }
+    let not_ready = SOCKKIT
+        .serve_with_fault("socket:error=EPROTONOSUPPORT", None, &["--mptcp", "127.0.0.1:0"])
+        .expect_err("no such transport");
+    assert_eq!(not_ready.status.and_then(|status| status.code()), Some(6), "{not_ready}");
+    assert!(not_ready.stderr.contains("mptcp://127.0.0.1"), "{not_ready}");
+}

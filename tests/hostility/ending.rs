@@ -1,0 +1,168 @@
+//! The end of a server: asked for, asked for twice, or sudden.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use sockkit_tests::{PATIENCE, Peer, PeerOptions, Server, noise, wait_until};
+
+use crate::SOCKKIT;
+
+/// T80: what had been received when the signal came is answered, and nobody new comes in.
+#[test]
+fn t80_what_was_received_is_answered() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| format!("{}", directory.path().join(name).display());
+        let (unix, packets) = (path("s"), path("p"));
+        let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--unix", &unix, "--unix-seqpacket", &packets]);
+        let peers: Vec<Peer> = server.urls().iter().cycle().take(30).map(|url| Peer::connect(url)).collect();
+        for (seed, peer) in (0..).zip(&peers) {
+            peer.echo(b"accepted").expect("an echo");
+            peer.send(&noise(seed, 32 << 10)).expect("send");
+        }
+        server.signal(signal);
+        for (seed, peer) in (0..).zip(&peers) {
+            let back = peer.read_to_end().expect("an answer and an end, no reset");
+            assert!(back == noise(seed, 32 << 10), "{} bytes came back", back.len());
+        }
+        let urls = server.urls().to_vec();
+        let begin = Instant::now();
+        for url in &urls {
+            assert!(Peer::open(url, PeerOptions::default()).is_err(), "{url} takes new connections");
+        }
+        drop(peers);
+        let finished = server.wait(PATIENCE);
+        assert!(begin.elapsed() < Duration::from_secs(9), "it waited for the end of its grace");
+        finished.assert_clean();
+        finished.summary().assert_balanced();
+        for path in [&unix, &packets] {
+            assert!(!std::path::Path::new(path).exists(), "{path} stays behind");
+        }
+    }
+}
+
+/// T80: with many peers asking all the time, each sees an answer to its last question or an orderly end.
+#[test]
+fn t80_an_end_under_load_is_orderly() {
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0"]);
+    let url = server.url("tcp").to_owned();
+    let ending = AtomicBool::new(false);
+    let finished = thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let peer = Peer::connect(&url);
+                loop {
+                    // A question that comes after the end is not answered.
+                    let answer = peer.send(b"01234567").and_then(|()| peer.read_exact(8));
+                    match answer {
+                        Ok(back) => assert_eq!(back, b"01234567"),
+                        Err(error) => {
+                            assert!(ending.load(Ordering::SeqCst), "the server broke off: {error}");
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+        wait_until("they are at work", || server.sockets() > 10);
+        ending.store(true, Ordering::SeqCst);
+        server.stop()
+    });
+    finished.assert_clean();
+    finished.summary().assert_balanced();
+}
+
+fn with_a_peer_that_never_reads(grace: &str) -> (Server, Peer) {
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--grace", grace, "--max-queue", "64KiB"]);
+    let peer = Peer::connect(server.url("tcp"));
+    peer.echo(b"accepted").expect("an echo");
+    let piece = noise(81, 64 << 10);
+    let mut idle_since = Instant::now();
+    while idle_since.elapsed() < Duration::from_millis(200) {
+        if peer.send_some(&piece).expect("send").is_some() {
+            idle_since = Instant::now();
+        }
+    }
+    (server, peer)
+}
+
+/// T81: a peer that never reads does not hold the server beyond its grace; it is reset.
+#[test]
+fn t81_a_peer_that_never_reads_is_reset_at_the_end_of_the_grace() {
+    let (server, peer) = with_a_peer_that_never_reads("500ms");
+    let finished = server.stop();
+    finished.assert_clean();
+    let summary = finished.summary();
+    assert_eq!(summary.get(&["connections", "ended", "shutdown"]), 1, "{}", summary.0);
+    assert!(summary.get(&["stream_bytes", "dropped", "shutdown"]) > 0, "{}", summary.0);
+    summary.assert_balanced();
+    assert!(peer.read_to_end().is_err(), "what is missing does not show");
+}
+
+/// T82: whoever asks twice means it.
+#[test]
+fn t82_a_second_signal_ends_at_once() {
+    for second in [Signal::SIGTERM, Signal::SIGINT] {
+        let (server, peer) = with_a_peer_that_never_reads("10m");
+        server.signal(Signal::SIGTERM);
+        wait_until("it begins to end", || Peer::open(server.url("tcp"), PeerOptions::default()).is_err());
+        server.signal(second);
+        let finished = server.wait(PATIENCE);
+        assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+        drop(peer);
+    }
+}
+
+/// T82: after a crash the next start needs no clean-up by hand.
+#[test]
+fn t82_a_stale_path_is_recovered() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let addresses = ["unix", "unix-dgram", "unix-seqpacket"]
+        .map(|scheme| format!("{scheme}:{}", directory.path().join(scheme).display()));
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    for _ in 0..3 {
+        let mut server = SOCKKIT.serve(&addresses);
+        for url in &addresses {
+            Peer::connect(url).echo(b"served").expect("an echo");
+        }
+        server.kill();
+        for address in &addresses {
+            let path = address.split_once(':').expect("a path").1;
+            assert!(std::path::Path::new(path).exists(), "a crash leaves {path} behind");
+        }
+    }
+    let server = SOCKKIT.serve(&addresses);
+    server.stop().assert_clean();
+    let left: Vec<_> = std::fs::read_dir(directory.path()).expect("the directory").collect();
+    assert!(left.is_empty(), "{left:?} stay behind");
+}
+
+/// `--accept` ends the server once so many have come and are served, `--duration` after a time.
+#[test]
+fn it_ends_by_itself_when_told_so() {
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--accept", "2"]);
+    let (first, second) = (Peer::connect(server.url("tcp")), Peer::connect(server.url("tcp")));
+    for peer in [&first, &second] {
+        peer.echo(b"one of two").expect("an echo");
+    }
+    drop((first, second));
+    let finished = server.wait(PATIENCE);
+    finished.assert_clean();
+    assert_eq!(finished.summary().get(&["connections", "accepted"]), 2, "{}", finished.stdout);
+
+    let server = SOCKKIT.serve(&["--udp", "127.0.0.1:0", "--accept", "3"]);
+    let peer = Peer::connect(server.url("udp"));
+    for _ in 0..3 {
+        peer.echo(b"one of three").expect("an echo");
+    }
+    let finished = server.wait(PATIENCE);
+    finished.assert_clean();
+    assert_eq!(finished.summary().get(&["messages", "received"]), 3, "{}", finished.stdout);
+
+    let begin = Instant::now();
+    let finished = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--duration", "300ms"]).wait(PATIENCE);
+    finished.assert_clean();
+    assert!(begin.elapsed() >= Duration::from_millis(300));
+}

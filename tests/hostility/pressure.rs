@@ -1,0 +1,228 @@
+//! Peers that do not read, or read or write too slowly, and the memory and the time that they cost.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use sockkit_tests::{
+    PATIENCE, Peer, PeerOptions, Pinger, holds_within, noise, observe_for, rss_bytes, wait_until,
+};
+
+use crate::SOCKKIT;
+
+/// Writes and never reads, until nothing more fits. Answers how much did.
+fn fill(peer: &Peer) -> usize {
+    let piece = noise(1, 16 << 10);
+    let mut total = 0;
+    let mut last = Instant::now();
+    // Full when nothing has fitted for a while: the server may only be slow.
+    while last.elapsed() < Duration::from_millis(100) {
+        match peer.send_some(&piece) {
+            Ok(Some(sent)) => {
+                total += sent;
+                last = Instant::now();
+            }
+            Ok(None) => observe_for(Duration::from_millis(1)),
+            Err(_) => break,
+        }
+    }
+    total
+}
+
+/// Whether the server has broken the connection: what we write is refused.
+fn is_broken(peer: &Peer) -> bool {
+    peer.send_some(b"?").is_err()
+}
+
+/// T40: a peer that only writes costs at most its queue and the socket buffers, is cut off, and nobody else notices.
+#[test]
+fn t40_a_peer_that_only_writes_is_bounded_and_cut_off() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| format!("{}", directory.path().join(name).display());
+    let (unix, packets) = (path("s"), path("p"));
+    let server = SOCKKIT.serve(&[
+        "--tcp",
+        "127.0.0.1:0",
+        "--unix",
+        &unix,
+        "--unix-seqpacket",
+        &packets, //
+        "--max-queue",
+        "64KiB",
+        "--write-timeout",
+        "2s",
+    ]);
+    let pinger = Pinger::start(server.url("tcp"));
+    pinger.wait_for_more(5);
+    let before = rss_bytes(server.pid());
+    let baseline = server.sockets();
+    let writers: Vec<Peer> = server.urls().iter().map(|url| Peer::connect(url)).collect();
+    thread::scope(|scope| {
+        for writer in &writers {
+            scope.spawn(|| assert!(fill(writer) > 0, "nothing was taken"));
+        }
+    });
+    let during = rss_bytes(server.pid());
+    assert!(during < before + (4 << 20), "resident memory grew from {before} to {during} bytes");
+    for writer in &writers {
+        wait_until("the writer is cut off", || is_broken(writer));
+    }
+    server.wait_for_sockets(baseline);
+    pinger.wait_for_more(5);
+    pinger.finish();
+    let summary = server.summary();
+    assert_eq!(summary.get(&["connections", "ended", "write_timeout"]), 3, "{}", summary.0);
+    summary.assert_balanced();
+}
+
+/// T41: more such peers than the memory for all of them: those that hold most go first, and all of it comes back.
+#[test]
+fn t41_many_peers_that_only_write_share_a_bound() {
+    let server = SOCKKIT.serve(&[
+        "--tcp",
+        "127.0.0.1:0",
+        "--max-queue",
+        "256KiB",
+        "--max-memory",
+        "4MiB", //
+        "--sndbuf",
+        "16KiB",
+        "--rcvbuf",
+        "64KiB",
+    ]);
+    let pinger = Pinger::start(server.url("tcp"));
+    pinger.wait_for_more(5);
+    let before = rss_bytes(server.pid());
+    let baseline = server.sockets();
+    let options = PeerOptions { receive_buffer: Some(8 << 10), send_buffer: Some(64 << 10), source: None };
+    let writers: Vec<Peer> =
+        (0..100).map(|_| Peer::open(server.url("tcp"), options).expect("connect")).collect();
+    let piece = noise(2, 16 << 10);
+    let mut cut_off = 0;
+    let mut most = 0;
+    let shed = holds_within(PATIENCE, || {
+        cut_off = writers.iter().filter(|writer| (0..4).any(|_| writer.send_some(&piece).is_err())).count();
+        most = most.max(rss_bytes(server.pid()));
+        cut_off > 0 && pinger.answered() > 50
+    });
+    assert!(shed, "{cut_off} of 100 writers were cut off");
+    assert!(most < before + (16 << 20), "resident memory grew from {before} to {most} bytes");
+    assert!(cut_off < 100, "all were cut off");
+    drop(writers);
+    server.wait_for_sockets(baseline);
+    // The memory is free again: a full queue's worth goes through.
+    Peer::connect(server.url("tcp")).echo(&noise(3, 4 << 20)).expect("an echo");
+    pinger.finish();
+    let summary = server.summary();
+    assert!(summary.get(&["connections", "ended", "memory_limit"]) > 0, "{}", summary.0);
+    summary.assert_balanced();
+}
+
+/// T43: a reader that is slow but reads gets everything, however long it takes.
+#[test]
+fn t43_a_slow_reader_that_keeps_reading_is_served() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let unix = format!("{}", directory.path().join("s").display());
+    let server = SOCKKIT.serve(&["--unix", &unix, "--write-timeout", "2s", "--max-queue", "64KiB"]);
+    let peer = Peer::connect(server.url("unix"));
+    let bytes = noise(4, 4 << 20);
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| peer.send(&bytes).expect("send it all"));
+        let mut got = 0;
+        let mut buffer = vec![0; 16 << 10];
+        while got < bytes.len() {
+            match peer.recv_now(&mut buffer) {
+                Ok(Some(length)) => {
+                    assert!(buffer[..length] == bytes[got..got + length], "other bytes at {got}");
+                    got += length;
+                    // In all three times the write timeout, which is about the pause between two reads.
+                    observe_for(Duration::from_millis(25));
+                }
+                Ok(None) => panic!("ended after {got} bytes"),
+                Err(Errno::EAGAIN) => observe_for(Duration::from_millis(1)),
+                Err(errno) => panic!("cut off after {got} bytes and {:?}: {errno}", begin.elapsed()),
+            }
+        }
+    });
+    assert!(begin.elapsed() > Duration::from_secs(4), "too fast to show anything");
+    server.stop().assert_clean();
+}
+
+/// T43: a byte now and then is not reading: the kernel takes nothing more from the server meanwhile.
+#[test]
+fn t43_a_reader_of_single_bytes_is_cut_off() {
+    let server = SOCKKIT.serve(&["chargen@tcp://127.0.0.1:0", "--write-timeout", "2s"]);
+    let baseline = server.sockets();
+    let peer = Peer::connect(server.url("tcp"));
+    wait_until("it is cut off", || {
+        let mut byte = [0];
+        let _ = peer.recv_now(&mut byte);
+        observe_for(Duration::from_millis(50));
+        server.sockets() == baseline
+    });
+    let summary = server.summary();
+    assert_eq!(summary.get(&["connections", "ended", "write_timeout"]), 1, "{}", summary.0);
+}
+
+/// T44: no service waits for a line, so what there is to hold is the end: a peer that was told all and trickles on is
+/// read for a bounded time only.
+#[test]
+fn t44_a_trickle_does_not_hold_a_connection_that_is_over() {
+    for service in ["greet", "time", "daytime", "qotd"] {
+        let server = SOCKKIT.serve(&[&format!("{service}@tcp://127.0.0.1:0"), "--linger-timeout", "500ms"]);
+        let baseline = server.sockets();
+        let peer = Peer::connect(server.url("tcp"));
+        let begin = Instant::now();
+        wait_until("it is closed in spite of the trickle", || {
+            let _ = peer.send_some(b".");
+            observe_for(Duration::from_millis(10));
+            begin.elapsed() > Duration::from_millis(100) && server.sockets() == baseline
+        });
+        let summary = server.summary();
+        assert_eq!(summary.get(&["connections", "ended", "linger_timeout"]), 1, "{service}: {}", summary.0);
+    }
+}
+
+/// A connection on which nothing happens is closed, and one on which something does is not.
+#[test]
+fn an_idle_connection_is_closed() {
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--idle-timeout", "1s"]);
+    let pinger = Pinger::start(server.url("tcp"));
+    let idle = Peer::connect(server.url("tcp"));
+    idle.echo(b"once").expect("an echo");
+    wait_until("the idle one is closed", || idle.is_over());
+    pinger.wait_for_more(1);
+    pinger.finish();
+    let summary = server.summary();
+    assert_eq!(summary.get(&["connections", "ended", "idle_timeout"]), 1, "{}", summary.0);
+}
+
+/// One more connection than allowed is reset, and counted; the others stay; a place that is given up is free.
+#[test]
+fn a_full_server_resets_the_next() {
+    for (limit, reason) in
+        [("--max-connections", "max_connections"), ("--max-connections-per-peer", "max_connections_per_peer")]
+    {
+        let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", limit, "3"]);
+        let mut inside: Vec<Peer> = (0..3).map(|_| Peer::connect(server.url("tcp"))).collect();
+        for peer in &inside {
+            peer.echo(b"in").expect("an echo");
+        }
+        // The reset may come before connect(2) has returned.
+        let outside = Peer::open(server.url("tcp"), PeerOptions::default());
+        let error = outside.and_then(|peer| peer.echo(b"out")).expect_err("one too many");
+        let resets = [Errno::ECONNRESET, Errno::EPIPE].map(|errno| Some(errno as i32));
+        assert!(resets.contains(&error.raw_os_error()), "{limit}: {error}");
+        for peer in &inside {
+            peer.echo(b"still in").expect("an echo");
+        }
+        inside.pop();
+        wait_until("a place is free", || {
+            Peer::open(server.url("tcp"), PeerOptions::default()).and_then(|peer| peer.echo(b"in")).is_ok()
+        });
+        drop(inside);
+        let summary = server.summary();
+        assert!(summary.get(&["connections", "refused", reason]) >= 1, "{}", summary.0);
+    }
+}
