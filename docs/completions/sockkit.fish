@@ -38,7 +38,7 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l mptcp -d 'List
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l unix -d 'Listen: Unix-domain stream socket' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l unix-dgram -d 'Listen: Unix-domain datagram socket' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l unix-seqpacket -d 'Listen: Unix-domain socket with a connection that keeps message boundaries' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l service -d 'What to say on every listener that has no service of its own' -r -f -a "echo\t'Send back what arrives (RFC 862)'
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l service -d 'What to say on every listener that has no service of its own [default: echo]' -r -f -a "echo\t'Send back what arrives (RFC 862)'
 greet\t'Say a greeting and close'
 discard\t'Throw away what arrives (RFC 863)'
 chargen\t'Send a pattern of characters without end (RFC 864)'
@@ -46,9 +46,9 @@ daytime\t'Send the date and time as text and close (RFC 867)'
 time\t'Send the seconds since 1900 as 32 bits and close (RFC 868)'
 qotd\t'Send a quote of the day and close (RFC 865)'"
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l greeting -d 'Greet with this text (implies --service greet); {peer} and {host} are filled in [default: Thank you for connecting]' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l stats -d 'Print counters while running, at this interval' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l stats -d 'Print counters while running, at this interval [default: 10s where --stats stands alone]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l accept -d 'End after so many connections (and datagrams, on datagram listeners), once they are served' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l duration -d 'End after this time, as on SIGTERM' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l duration -d 'End after this time, as on SIGTERM; 0 is no limit' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l grace -d 'How long connections may take to end once the server ends; what is left then is reset' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l max-connections -d 'Connections at a time; one more is reset [default: 20000, or what the limit of open files leaves room for]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l max-connections-per-peer -d 'Connections at a time from one address (IPv6: one /64; Unix: one user); one more is reset; 0 is no limit [default: 256 for remote peers, no limit for those on this machine]' -r
@@ -76,7 +76,7 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l unix-dgram -
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l unix-seqpacket -d 'Connect: Unix-domain socket with a connection that keeps message boundaries' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -s m -l message -d 'Send this instead of stdin; may be repeated' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l expect -d 'Wait for an answer that contains this before the next message; else exit 1. May be repeated' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l expect-regex -d 'The same with a regular expression, in the syntax of Rust\'s regex crate' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l expect-regex -d 'The same with a regular expression, in the syntax of Rust\'s regex crate; ^ and $ are the ends of lines' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l framing -d 'Where messages are cut in stdin and joined on stdout [default: line; streams: raw for stdin, line for -m]' -r -f -a "line\t'One line a message'
 nul\t'A zero byte ends a message'
 length\t'Four bytes, big-endian, tell the length of the message behind them'

@@ -4,8 +4,11 @@
 //! start one after another, [`STAGGER`] apart or as soon as one has failed, alternate between the families, and the
 //! first that succeeds wins. So an IPv6 black hole costs a quarter of a second and not a minute.
 
+use std::fs;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -22,7 +25,7 @@ use crate::error::{Error, ErrorKind};
 use crate::listener::{Url, set_buffers};
 use crate::options::Options;
 use crate::target::Target;
-use crate::transport::{Role, Session, Transport};
+use crate::transport::{Role, Session, TRANSPORTS, Transport};
 use crate::unix_path::{self, UnixPath};
 
 /// RFC 8305, section 5: the recommended "Connection Attempt Delay".
@@ -35,10 +38,15 @@ const STAGGER: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// [`ErrorKind::Unreachable`] when the last attempt was refused or no address is known, [`ErrorKind::TimedOut`],
-/// [`ErrorKind::Local`] when the source cannot be bound.
+/// [`ErrorKind::Local`] when the source cannot be bound or the path is not a socket, [`ErrorKind::Usage`] for port 0 and
+/// for a source of which no address has the family of an address of the peer.
 pub fn connect(target: &Target, options: &Options, deadline: Deadline) -> Result<Endpoint, Error> {
     let transport = target.transport();
-    let addresses = alternate(target.resolve(Role::Client, deadline)?);
+    let mut addresses = alternate(target.resolve(Role::Client, deadline)?);
+    if addresses.iter().any(|address| address.port() == Some(0)) {
+        let why = "port 0 is for servers, which the kernel then gives a free one";
+        return Err(Error::new(ErrorKind::Usage, "connect to", target, why));
+    }
     let source = match &options.source {
         Some(source) if source.transport().scheme() != transport.scheme() => {
             let why = format!("a {} peer cannot be called from there", transport.scheme());
@@ -48,6 +56,14 @@ pub fn connect(target: &Target, options: &Options, deadline: Deadline) -> Result
         Some(source) => source.resolve(Role::Server, deadline)?,
         None => Vec::new(),
     };
+    if let (Some(typed), Some(peer)) = (&options.source, addresses.first().cloned()) {
+        // An attempt from anywhere else than where we were told to call from would be worse than none.
+        addresses.retain(|address| source.iter().any(|source| same_family(source, address)));
+        if addresses.is_empty() {
+            let why = format!("the peer {} is {}", Url(transport, &peer), family(&peer));
+            return Err(Error::new(ErrorKind::Usage, "bind to", typed, why));
+        }
+    }
     let mut race = Race { transport, options, source, attempts: Vec::new(), last_error: None };
     let mut waiting = addresses.iter();
     loop {
@@ -90,7 +106,7 @@ impl Race<'_> {
         let socket = match transport.spec(address).open() {
             Ok(socket) => socket,
             Err(error) => {
-                self.last_error = Some(fail(error).with_kind(ErrorKind::Local));
+                self.last_error = Some(explain(fail(error).with_kind(ErrorKind::Local), transport, address));
                 return Ok(None);
             }
         };
@@ -117,7 +133,7 @@ impl Race<'_> {
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
                 self.attempts.push((socket, address.clone()));
             }
-            Err(error) => self.last_error = Some(explain(fail(error))),
+            Err(error) => self.last_error = Some(explain(fail(error), transport, address)),
         }
         Ok(None)
     }
@@ -140,20 +156,15 @@ impl Race<'_> {
             return Ok(Some(Endpoint::connected(self.transport, socket, address)));
         }
         let error = io::Error::from_raw_os_error(error);
-        self.last_error = Some(explain(Error::io("connect to", Url(self.transport, &address), &error)));
+        let error = Error::io("connect to", Url(self.transport, &address), &error);
+        self.last_error = Some(explain(error, self.transport, &address));
         Ok(None)
     }
 
-    /// Binds to the source, if there is one of the peer's family. Answers the path that this made.
+    /// Binds to the source, if there is one. Answers the path that this made.
     fn bind_source(&self, socket: &OwnedFd, address: &Address) -> Result<Option<UnixPath>, Error> {
-        let same_family = |source: &&Address| match (source, address) {
-            (Address::Inet(a), Address::Inet(b)) => a.is_ipv4() == b.is_ipv4(),
-            (Address::Unix(_), Address::Unix(_)) => true,
-            _ => false,
-        };
-        let source = match self.source.iter().find(same_family) {
+        let source = match self.source.iter().find(|source| same_family(source, address)) {
             Some(source) => source.clone(),
-            None if !self.source.is_empty() => return Ok(None),
             None if needs_a_name(self.transport, address) => Address::Unix(UnixName::Unnamed),
             None => return Ok(None),
         };
@@ -185,10 +196,10 @@ fn needs_a_name(transport: &dyn Transport, address: &Address) -> bool {
 }
 
 /// Broadcast and multicast: answers come from the members' own addresses.
-fn is_group(address: &std::net::SocketAddr) -> bool {
+fn is_group(address: &SocketAddr) -> bool {
     match address.ip() {
-        std::net::IpAddr::V4(v4) => v4.is_broadcast() || v4.is_multicast(),
-        std::net::IpAddr::V6(v6) => v6.is_multicast(),
+        IpAddr::V4(v4) => v4.is_broadcast() || v4.is_multicast(),
+        IpAddr::V6(v6) => v6.is_multicast(),
     }
 }
 
@@ -212,11 +223,54 @@ fn connect_unix(socket: &OwnedFd, address: &Address, deadline: Deadline) -> io::
     }
 }
 
-fn explain(error: Error) -> Error {
-    match error.raw_os_error() {
-        Some(libc::ECONNREFUSED) => error.with_advice("nobody is listening there"),
-        Some(libc::EPROTOTYPE) => {
-            error.with_kind(ErrorKind::Unreachable).with_advice("the socket there is of another type")
+fn same_family(a: &Address, b: &Address) -> bool {
+    match (a, b) {
+        (Address::Inet(a), Address::Inet(b)) => a.is_ipv4() == b.is_ipv4(),
+        (Address::Unix(_), Address::Unix(_)) => true,
+        _ => false,
+    }
+}
+
+fn family(address: &Address) -> &'static str {
+    match address {
+        Address::Inet(inet) if inet.is_ipv4() => "IPv4",
+        Address::Inet(_) => "IPv6",
+        Address::Unix(_) => "a Unix name",
+    }
+}
+
+/// What a failed attempt means there, where the system's words alone mislead or lead nowhere.
+fn explain(error: Error, transport: &dyn Transport, address: &Address) -> Error {
+    let Some(number) = error.raw_os_error() else { return error };
+    match (number, address) {
+        (libc::ECONNREFUSED, Address::Unix(UnixName::Path(path)))
+            if fs::metadata(path).is_ok_and(|found| !found.file_type().is_socket()) =>
+        {
+            let url = Url(transport, address);
+            Error::new(ErrorKind::Local, "connect to", url, "it is not a socket")
+        }
+        (libc::EACCES, Address::Unix(_)) => error
+            .with_advice("its mode, or that of a directory above it, keeps us out; see serve --unix-mode"),
+        (libc::EACCES, Address::Inet(inet)) if inet.is_ipv4() => {
+            error.with_advice("a broadcast address; only <broadcast> may be sent to")
+        }
+        (libc::EPROTOTYPE, _) => {
+            let others: Vec<_> = TRANSPORTS
+                .iter()
+                .filter(|other| other.traits().form == transport.traits().form)
+                .map(|other| other.scheme())
+                .filter(|scheme| *scheme != transport.scheme())
+                .collect();
+            let advice = format!("the socket there is of another type; try {}", others.join(" or "));
+            error.with_kind(ErrorKind::Unreachable).with_advice(advice)
+        }
+        (libc::EINVAL, Address::Inet(SocketAddr::V6(v6)))
+            if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 =>
+        {
+            error.with_advice(format!("a link-local address needs its interface: [{}%eth0]", v6.ip()))
+        }
+        (libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::ENOPROTOOPT, _) => {
+            error.with_advice("this kernel has no such transport; see sockkit info")
         }
         _ => error,
     }
@@ -278,5 +332,77 @@ mod tests {
             error.to_string(),
             format!("cannot connect to {url}: connection refused (nobody is listening there)")
         );
+    }
+
+    fn refused(url: &str, options: &Options) -> (ErrorKind, String) {
+        let error = connect(&url.parse().unwrap(), options, Deadline::after_secs(5)).unwrap_err();
+        (error.kind(), error.to_string())
+    }
+
+    #[test]
+    fn a_source_of_another_family_is_refused_and_not_forgotten() {
+        let source = Some("tcp://[::1]:5555".parse().unwrap());
+        let options = Options { source, ..Options::default() };
+        assert_eq!(
+            refused("tcp://127.0.0.1:24401", &options),
+            (
+                ErrorKind::Usage,
+                "cannot bind to tcp://[::1]:5555: the peer tcp://127.0.0.1:24401 is IPv4".to_owned()
+            )
+        );
+        // Of the two loopback addresses that an empty host stands for, the one that can be called from there is.
+        let server = listen(&"tcp://127.0.0.1:0".parse().unwrap(), &Options::default()).unwrap();
+        let port = server.address().port().unwrap();
+        let source = Some("tcp://127.0.0.2:0".parse().unwrap());
+        let options = Options { source, ..Options::default() };
+        let target = format!("tcp://:{port}").parse().unwrap();
+        let endpoint = connect(&target, &options, Deadline::after_secs(5)).unwrap();
+        assert!(endpoint.local().unwrap().to_string().starts_with("127.0.0.2:"));
+    }
+
+    #[test]
+    fn nobody_can_be_called_on_port_0() {
+        let (kind, text) = refused("udp://127.0.0.1:0", &Options::default());
+        assert_eq!(kind, ErrorKind::Usage);
+        assert!(text.starts_with("cannot connect to udp://127.0.0.1:0: port 0 is for servers"), "{text}");
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_called_says_why() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "").unwrap();
+        let url = format!("unix:{}", path.display());
+        let told = (ErrorKind::Local, format!("cannot connect to {url}: it is not a socket"));
+        assert_eq!(refused(&url, &Options::default()), told);
+
+        let name = directory.path().join("s");
+        let target = format!("unix-dgram:{}", name.display()).parse().unwrap();
+        let _server = listen(&target, &Options::default()).unwrap();
+        let (kind, text) = refused(&format!("unix:{}", name.display()), &Options::default());
+        assert_eq!(kind, ErrorKind::Unreachable);
+        assert!(text.ends_with("of another type; try unix-dgram or unix-seqpacket)"), "{text}");
+    }
+
+    #[test]
+    fn the_advice_fits_the_address() {
+        let tell = |number, url: &str| {
+            let target: Target = url.parse().unwrap();
+            let address = target.resolve(Role::Client, Deadline::after_secs(5)).unwrap().remove(0);
+            let error = io::Error::from_raw_os_error(number);
+            let error = Error::io("connect to", url, &error);
+            explain(error, target.transport(), &address).to_string()
+        };
+        assert!(
+            tell(libc::EACCES, "udp://127.255.255.255:9").contains("(a broadcast address; only <broadcast>")
+        );
+        assert!(tell(libc::EACCES, "unix:/tmp/s").contains("serve --unix-mode"));
+        assert!(
+            tell(libc::EINVAL, "tcp://[fe80::1]:9")
+                .ends_with("(a link-local address needs its interface: [fe80::1%eth0])")
+        );
+        assert!(!tell(libc::EINVAL, "tcp://[fe80::1%1]:9").contains("eth0"));
+        assert!(tell(libc::EPROTONOSUPPORT, "mptcp://127.0.0.1:9").ends_with("see sockkit info)"));
+        assert!(tell(libc::ECONNREFUSED, "udp://127.0.0.1:9").ends_with("(nobody is listening there)"));
     }
 }

@@ -37,12 +37,15 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// An error from the operating system. Its class follows from the error number and can be changed with
-    /// [`Error::with_kind`].
+    /// An error from the operating system. Its class, and the advice that always fits it, follow from the error number
+    /// and can be changed with [`Error::with_kind`] and [`Error::with_advice`].
     pub fn io(operation: &'static str, object: impl fmt::Display, error: &io::Error) -> Self {
         let kind = kind_of(error);
         let mut this = Self::new(kind, operation, object, describe(error));
         this.errno = error.raw_os_error();
+        if this.errno == Some(Errno::ECONNREFUSED as i32) {
+            this.advice = Some("nobody is listening there".to_owned());
+        }
         this
     }
 

@@ -49,7 +49,7 @@ fn completions_are_as_documented() {
 #[test]
 fn the_readme_has_the_table_of_exit_codes() {
     let readme = readme();
-    let rows: Vec<_> = exit::rows().map(|(code, meaning)| format!("| {code} | {meaning} |")).collect();
+    let rows: Vec<_> = exit::rows().iter().map(|(code, meaning)| format!("| {code} | {meaning} |")).collect();
     assert_eq!(rows.len(), 7);
     assert!(
         readme.contains(&rows.join("\n")),

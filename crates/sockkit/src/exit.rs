@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Error;
+use nix::sys::signal::{Signal, raise};
 use sockkit_core::ErrorKind;
 
 /// The table, as `--help` shows it.
@@ -15,11 +16,21 @@ Exit codes:
   3  cannot reach: refused, unreachable, no such path, name not found
   4  timed out, or no reply
   5  the peer broke off: reset, or closed early
-  6  local trouble: address in use, a path that is not a socket, permission, out of descriptors, disk full";
+  6  local trouble: address in use, a path that is not a socket, permission,
+     out of descriptors, disk full";
 
 /// The rows of the table: a code, and what it means.
-pub(crate) fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
-    TABLE.lines().skip(1).filter_map(|line| line.trim_start().split_once("  "))
+pub(crate) fn rows() -> Vec<(&'static str, String)> {
+    let mut rows: Vec<(&'static str, String)> = Vec::new();
+    for line in TABLE.lines().skip(1).map(str::trim_start) {
+        match (line.split_once("  "), rows.last_mut()) {
+            (Some((code, meaning)), _) => rows.push((code, meaning.to_owned())),
+            // The rest of a row that is broken in two.
+            (None, Some((_, meaning))) => *meaning += &format!(" {line}"),
+            (None, None) => {}
+        }
+    }
+    rows
 }
 
 /// An answer that is not what was asked for, with the words for stderr: exit 1.
@@ -34,11 +45,36 @@ impl std::fmt::Display for Mismatch {
 
 impl std::error::Error for Mismatch {}
 
+/// A signal ended the run, which has been cleaned up after: the process ends by the signal itself, so that a shell sees
+/// what it expects (130 for SIGINT) and stops its script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Interrupted(pub(crate) Signal);
+
+impl Interrupted {
+    /// What a shell makes of the signal.
+    fn code(self) -> u8 {
+        128 | u8::try_from(self.0 as i32).unwrap_or(0)
+    }
+}
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "interrupted by {}", self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
 /// Prints the error, if there is one, as one line on stderr, and picks the code from the table.
 pub(crate) fn code(result: Result<(), Error>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     if is_closed_stdout(&error) {
         return ExitCode::SUCCESS;
+    }
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        // Nobody handles it, so this does not return.
+        let _ = raise(interrupted.0);
+        return ExitCode::from(interrupted.code());
     }
     // Nothing is left to tell it to when stderr is closed too.
     let _ = writeln!(io::stderr(), "sockkit: {error:#}");
@@ -59,6 +95,9 @@ pub(crate) fn number(error: &Error) -> u8 {
         }
         if cause.is::<Mismatch>() {
             return 1;
+        }
+        if let Some(interrupted) = cause.downcast_ref::<Interrupted>() {
+            return interrupted.code();
         }
     }
     6
@@ -92,5 +131,7 @@ mod tests {
             assert!(TABLE.contains(&format!("\n  {code}  ")));
         }
         assert_eq!(number(&Error::from(Mismatch("no".into()))), 1);
+        assert_eq!(number(&Error::from(Interrupted(Signal::SIGINT))), 130);
+        assert_eq!(number(&Error::from(Interrupted(Signal::SIGTERM))), 143);
     }
 }

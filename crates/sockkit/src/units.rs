@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+/// How they are written, for the long help texts.
+pub(crate) const NOTATION: &str = "\
+DURATION: 5s, 250ms, 1m30s; a bare number is seconds. SIZE: bytes, or with k, M, G (thousands) or KiB, MiB, GiB (1,024s).";
+
+/// What `SO_RCVBUF` and `SO_SNDBUF` take, socket(7): an int.
+const BUFFER_MAX: usize = i32::MAX as usize;
+
 /// A duration with a unit: `5s`, `250ms`, `1m30s`; a bare number is seconds, and so is a bare fraction.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<f64>() {
@@ -9,7 +16,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             format!("{text:?} is no duration: seconds are 0 or more, and not beyond all measure")
         });
     }
-    humantime::parse_duration(text).map_err(|_| format!("{text:?} is no duration: write 5s, 250ms or 1m30s"))
+    let bad = || format!("{text:?} is no duration: write 5s, 250ms or 1m30s");
+    // Months and years have no fixed length, and 1M is a slip for 1m that would wait for one.
+    let long = ["M", "month", "months", "y", "year", "years", "yr", "yrs"];
+    if text.split(|c: char| !c.is_ascii_alphabetic()).any(|unit| long.contains(&unit)) {
+        return Err(bad());
+    }
+    humantime::parse_duration(text).map_err(|_| bad())
 }
 
 /// As [`duration`], where 0 means that there is no limit.
@@ -35,6 +48,14 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     match bytes(text)? {
         0 => Err(format!("{text:?} is no size: it has to be more than 0")),
         size => Ok(size),
+    }
+}
+
+/// The size of a socket buffer. The kernel takes a 32-bit int; what is more would wrap and be taken for something else.
+pub(crate) fn buffer(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        size if size <= BUFFER_MAX => Ok(size),
+        _ => Err(format!("{text:?} is no size of a socket buffer: it has at most {BUFFER_MAX} bytes")),
     }
 }
 
@@ -82,7 +103,7 @@ mod tests {
         assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        for bad in ["", "x", "-1", "5 parsecs", "1e999", "nan"] {
+        for bad in ["", "x", "-1", "5 parsecs", "1e999", "nan", "1M", "2 months", "1y", "1h 3years"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert_eq!(limit(Duration::ZERO), None);
@@ -98,6 +119,14 @@ mod tests {
             assert!(mode(bad).is_err(), "{bad}");
         }
         assert!(interval("0").is_err() && size("0").is_err() && count("0").is_err());
+    }
+
+    #[test]
+    fn a_socket_buffer_is_an_int_to_the_kernel() {
+        assert_eq!(buffer("2147483647"), Ok(BUFFER_MAX));
+        let error = "\"2GiB\" is no size of a socket buffer: it has at most 2147483647 bytes";
+        assert_eq!(buffer("2GiB"), Err(error.to_owned()));
+        assert!(buffer("0").is_err());
     }
 
     #[test]

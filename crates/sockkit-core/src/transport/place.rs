@@ -1,7 +1,8 @@
 //! `HOST:PORT` and Unix names: read as text first, looked up later.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
@@ -15,6 +16,9 @@ use crate::error::{Error, ErrorKind};
 
 /// The port of the classic sockets chapter, used where none is given.
 pub const DEFAULT_PORT: u16 = 12345;
+
+/// The system's database of services, services(5).
+const SERVICES: &str = "/etc/services";
 
 /// Where on a transport, as typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,21 +53,25 @@ pub enum Port {
 
 impl Place {
     /// What follows a flag: `HOST:PORT`, `:PORT`, `PORT`, `HOST`, nothing; or a path, or `@` and an abstract name.
-    pub(crate) fn parse(form: Form, text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(form: Form, text: &str) -> Result<Self, String> {
         match form {
             Form::HostPort => parse_host_port(text).map(|(host, port)| Self::Inet(host, port)),
-            Form::Path => parse_path(text).map(Self::Unix),
+            Form::Path => Ok(Self::Unix(parse_path(text)?)),
         }
     }
 
     /// What follows the colon of a URL: the same behind `//`, and for paths also without.
-    pub(crate) fn parse_after_scheme(form: Form, text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse_after_scheme(form: Form, text: &str) -> Result<Self, String> {
         match (form, text.strip_prefix("//")) {
-            (Form::HostPort, None) if !text.is_empty() => Err("the scheme is followed by //, then HOST:PORT"),
+            (Form::HostPort, None) if !text.is_empty() => {
+                Err("the scheme is followed by //, then HOST:PORT".into())
+            }
             (Form::HostPort, rest) => Self::parse(form, rest.unwrap_or_default().trim_end_matches('/')),
             (Form::Path, None) => Self::parse(form, text),
             (Form::Path, Some(rest)) if rest.starts_with(['/', '@']) => Self::parse(form, rest),
-            (Form::Path, Some(_)) => Err("behind // stands an absolute path: unix:///path, or unix:path"),
+            (Form::Path, Some(_)) => {
+                Err("behind // stands an absolute path: unix:///path, or unix:path".into())
+            }
         }
     }
 
@@ -78,6 +86,11 @@ impl Place {
             Self::Inet(host, port) => (host, port),
         };
         let datagrams = transport.traits().session == Session::Connectionless;
+        // On its own, so that a mistyped service is not blamed on the host.
+        let port = match port {
+            Port::Number(number) => *number,
+            Port::Service(service) => look_up_service(service, datagrams, deadline)?,
+        };
         let ips: Vec<IpAddr> = match host {
             Host::Loopback => vec![Ipv4Addr::LOCALHOST.into()],
             Host::Any if role == Role::Server => {
@@ -86,28 +99,61 @@ impl Place {
             Host::Any => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             Host::Broadcast if datagrams => vec![Ipv4Addr::BROADCAST.into()],
             Host::Broadcast => return Err(Failure::NoBroadcast),
-            Host::Named(name) => match (name.parse::<IpAddr>(), port) {
+            Host::Named(name) => match (name.parse::<IpAddr>(), name.split_once('%')) {
                 (Ok(ip), _) => vec![ip],
-                (Err(_), port) => {
-                    let service = match port {
-                        Port::Number(number) => number.to_string(),
-                        Port::Service(service) => service.clone(),
-                    };
-                    let mut found = look_up(Some(name.clone()), service, datagrams, deadline)?;
-                    if role == Role::Server {
-                        // A server opens one socket; an IPv4 name keeps its IPv4 meaning.
-                        found.sort_by_key(SocketAddr::is_ipv6);
-                    }
-                    return Ok(found.into_iter().map(Address::Inet).collect());
+                (Err(_), Some((ip, zone))) if ip.contains(':') => {
+                    return Ok(vec![Address::Inet(zoned(ip, zone, port)?)]);
                 }
+                (Err(_), _) => return look_up_host(name, port, datagrams, role, deadline),
             },
         };
-        let number = match port {
-            Port::Number(number) => *number,
-            Port::Service(service) => look_up(None, service.clone(), datagrams, deadline)?[0].port(),
-        };
-        Ok(ips.into_iter().map(|ip| Address::Inet((ip, number).into())).collect())
+        Ok(ips.into_iter().map(|ip| Address::Inet((ip, port).into())).collect())
     }
+}
+
+/// An IPv6 address with a zone, which is an interface's name or number, RFC 4007, section 11. Not left to
+/// getaddrinfo(3), which knows names only for link-local addresses and blames the host for a zone.
+fn zoned(ip: &str, zone: &str, port: u16) -> Result<SocketAddr, Failure> {
+    let ip: Ipv6Addr = ip.parse().map_err(|_| Failure::no_host(ip))?;
+    let number = zone.parse().ok().or_else(|| nix::net::if_::if_nametoindex(zone).ok());
+    let scope = number.ok_or_else(|| Failure::not_found(format!("no interface is called {zone:?}")))?;
+    Ok(SocketAddrV6::new(ip, port, 0, scope).into())
+}
+
+fn look_up_service(service: &str, datagrams: bool, deadline: Deadline) -> Result<u16, Failure> {
+    let found = look_up(None, service, datagrams, deadline).map_err(|failure| match failure {
+        Failure::NotFound { .. } => Failure::NotFound {
+            why: format!("no service is known as {service:?}"),
+            advice: (!Path::new(SERVICES).exists())
+                .then(|| format!("there is no {SERVICES} here; write the number")),
+        },
+        other => other,
+    })?;
+    Ok(found[0].port())
+}
+
+fn look_up_host(
+    name: &str,
+    port: u16,
+    datagrams: bool,
+    role: Role,
+    deadline: Deadline,
+) -> Result<Vec<Address>, Failure> {
+    let mut found = look_up(Some(name), &port.to_string(), datagrams, deadline).map_err(|failure| {
+        // Who left out the host meant a port.
+        let is_service = |port: u16| port == DEFAULT_PORT && look_up(None, name, datagrams, deadline).is_ok();
+        match failure {
+            Failure::NotFound { why, .. } if is_service(port) => {
+                Failure::NotFound { why, advice: Some(format!("for a port write :{name}")) }
+            }
+            other => other,
+        }
+    })?;
+    if role == Role::Server {
+        // A server opens one socket; an IPv4 name keeps its IPv4 meaning.
+        found.sort_by_key(SocketAddr::is_ipv6);
+    }
+    Ok(found.into_iter().map(Address::Inet).collect())
 }
 
 /// Why a place could not be looked up.
@@ -115,32 +161,45 @@ impl Place {
 pub(crate) enum Failure {
     NoBroadcast,
     TimedOut,
-    NotFound(String),
+    NotFound { why: String, advice: Option<String> },
     Resolver(String),
 }
 
 impl Failure {
+    fn not_found(why: String) -> Self {
+        Self::NotFound { why, advice: None }
+    }
+
+    fn no_host(name: &str) -> Self {
+        Self::not_found(format!("no host is known as {name:?}"))
+    }
+
     pub(crate) fn into_error(self, object: impl fmt::Display) -> Error {
-        let (kind, why) = match self {
-            Self::NoBroadcast => (ErrorKind::Usage, "only UDP has a broadcast address".to_owned()),
-            Self::TimedOut => (ErrorKind::TimedOut, "timed out".to_owned()),
-            Self::NotFound(why) => (ErrorKind::Unreachable, why),
-            Self::Resolver(why) => (ErrorKind::Unreachable, why),
+        let (kind, why, advice) = match self {
+            Self::NoBroadcast => (ErrorKind::Usage, "only UDP has a broadcast address".to_owned(), None),
+            Self::TimedOut => (ErrorKind::TimedOut, "timed out".to_owned(), None),
+            Self::NotFound { why, advice } => (ErrorKind::Unreachable, why, advice),
+            Self::Resolver(why) => (ErrorKind::Unreachable, why, None),
         };
-        Error::new(kind, "look up", object, why)
+        let error = Error::new(kind, "look up", object, why);
+        match advice {
+            Some(advice) => error.with_advice(advice),
+            None => error,
+        }
     }
 }
 
 /// getaddrinfo(3) with a deadline: it takes none itself, so it runs on a thread of its own, which outlives a wait that
 /// is given up and ends with the resolver's own time-out (resolv.conf(5)).
 fn look_up(
-    host: Option<String>,
-    service: String,
+    host: Option<&str>,
+    service: &str,
     datagrams: bool,
     deadline: Deadline,
 ) -> Result<Vec<SocketAddr>, Failure> {
     let (answer, answered) = mpsc::channel();
-    let what = host.clone().unwrap_or_else(|| service.clone());
+    let what = host.unwrap_or(service);
+    let (host, service) = (host.map(str::to_owned), service.to_owned());
     thread::Builder::new()
         .name("resolver".into())
         .spawn(move || {
@@ -159,25 +218,24 @@ fn look_up(
     };
     match found {
         Ok(addresses) if !addresses.is_empty() => Ok(addresses),
-        Ok(_) => Err(Failure::NotFound(format!("{what:?} has no address"))),
-        Err(error) => Err(explain(&what, error)),
+        Ok(_) => Err(Failure::not_found(format!("{what:?} has no address"))),
+        Err(error) => Err(explain(what, error)),
     }
 }
 
 fn explain(what: &str, error: LookupError) -> Failure {
     match error.kind() {
-        LookupErrorKind::NoName | LookupErrorKind::NoData => {
-            Failure::NotFound(format!("no host is known as {what:?}"))
+        LookupErrorKind::NoName | LookupErrorKind::NoData | LookupErrorKind::Service => {
+            Failure::no_host(what)
         }
-        LookupErrorKind::Service => Failure::NotFound(format!("no service is known as {what:?}")),
         LookupErrorKind::Again => Failure::Resolver(format!("the resolver has no answer for {what:?} now")),
         _ => Failure::Resolver(crate::error::describe(&error.into())),
     }
 }
 
-fn parse_host_port(text: &str) -> Result<(Host, Port), &'static str> {
+fn parse_host_port(text: &str) -> Result<(Host, Port), String> {
     if text.contains(['/', ' ', '@']) {
-        return Err("a HOST:PORT has no '/', '@' or space in it");
+        return Err("a HOST:PORT has no '/', '@' or space in it".into());
     }
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (inside, rest) = rest.split_once(']').ok_or("the bracket is not closed")?;
@@ -186,15 +244,16 @@ fn parse_host_port(text: &str) -> Result<(Host, Port), &'static str> {
         let port = match rest.strip_prefix(':') {
             Some(port) => Some(port),
             None if rest.is_empty() => None,
-            None => return Err("behind the bracket stands a colon and the port"),
+            None => return Err("behind the bracket stands a colon and the port".into()),
         };
         (Host::Named(inside.to_owned()), port)
     } else if let Some((host, port)) = text.split_once(':') {
         if port.contains(':') {
-            return Err("an IPv6 address is written in brackets: [::1]:PORT");
+            return Err("an IPv6 address is written in brackets: [::1]:PORT".into());
         }
         let host = match host {
             "" => Host::Any,
+            "*" => return Err(format!("write :{port} for any address")),
             "<broadcast>" => Host::Broadcast,
             name => Host::Named(name.to_owned()),
         };
@@ -203,6 +262,8 @@ fn parse_host_port(text: &str) -> Result<(Host, Port), &'static str> {
         (Host::Loopback, None)
     } else if text.bytes().all(|b| b.is_ascii_digit()) {
         (Host::Loopback, Some(text))
+    } else if text == "*" {
+        return Err(format!("write :{DEFAULT_PORT} for any address"));
     } else if text == "<broadcast>" {
         (Host::Broadcast, None)
     } else {
@@ -210,16 +271,22 @@ fn parse_host_port(text: &str) -> Result<(Host, Port), &'static str> {
     };
     let port = match port {
         None => Port::Number(DEFAULT_PORT),
-        Some("") => return Err("the port is missing behind the colon"),
+        Some("") => return Err("the port is missing behind the colon".into()),
         Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
             Port::Number(digits.parse().map_err(|_| "a port is a number from 0 to 65535")?)
         }
-        Some(name) if name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b)) => {
-            Port::Service(name.to_owned())
-        }
-        Some(_) => return Err("a port is a number from 0 to 65535 or the name of a service"),
+        Some(name) if is_service_name(name) => Port::Service(name.to_owned()),
+        Some(_) => return Err("a port is a number from 0 to 65535 or the name of a service".into()),
     };
     Ok((host, port))
+}
+
+/// As RFC 6335, section 5.1, but with the `_`, `.` and `+` that old entries have, and of any length: a letter or digit
+/// first, and a letter somewhere. `-1` is none.
+fn is_service_name(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+".contains(&b))
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.contains(|c: char| c.is_ascii_alphabetic())
 }
 
 fn parse_path(text: &str) -> Result<UnixName, &'static str> {
@@ -280,13 +347,44 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for text in ["::1", "::1:80", "[::1", "[::1]80", "[x]:1", "h:", "h:65536", "h:1:2", "a/b:1", "h:a b"]
-        {
+        for text in [
+            "::1", "::1:80", "[::1", "[::1]80", "[x]:1", "h:", "h:65536", "h:1:2", "a/b:1", "h:a b", "h:-1",
+            "h:+1", "h:1.5", "*:80", "*",
+        ] {
             assert!(parse_host_port(text).is_err(), "{text}");
         }
         for text in ["", "@", &"x".repeat(108), "a\0b"] {
             assert!(parse_path(text).is_err(), "{text:?}");
         }
+    }
+
+    fn resolve(text: &str) -> Result<Vec<String>, String> {
+        let target: crate::Target = text.parse().map_err(|error: Error| error.to_string())?;
+        let found = target.resolve(Role::Client, Deadline::after_secs(5));
+        let shown = found.map(|list| list.iter().map(Address::to_string).collect());
+        shown.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_mistyped_port_is_not_blamed_on_the_host() {
+        let error = resolve("tcp://localhost:htpp").unwrap_err();
+        let blame = "cannot look up tcp://localhost:htpp: no service is known as \"htpp\"";
+        assert!(error.starts_with(blame), "{error}");
+        let advised = error.ends_with("(there is no /etc/services here; write the number)");
+        assert_eq!(advised, !Path::new(SERVICES).exists());
+        assert!(
+            resolve("tcp://h:-1").unwrap_err().ends_with("a number from 0 to 65535 or the name of a service")
+        );
+        assert!(resolve("tcp://*:80").unwrap_err().ends_with("write :80 for any address"));
+    }
+
+    #[test]
+    fn a_zone_is_an_interface_by_name_or_number() {
+        assert_eq!(resolve("tcp://[::1%1]:7"), Ok(vec!["[::1%1]:7".to_owned()]));
+        assert_eq!(resolve("tcp://[fe80::1%lo]:7"), Ok(vec!["[fe80::1%1]:7".to_owned()]));
+        assert_eq!(resolve("tcp://[::1%lo]:7"), Ok(vec!["[::1%1]:7".to_owned()]));
+        let error = resolve("udp://[fe80::1%nosuch]:7").unwrap_err();
+        assert!(error.ends_with(": no interface is called \"nosuch\""), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
-use regex::bytes::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::OneTarget;
 use crate::{exit, units};
@@ -25,7 +25,8 @@ its line end is sent too (--framing raw sends the bare text). With --framing on 
 carries its line end, zero byte or length on the wire, and what comes back is printed as it came.
 
 The end. A stream is half-closed at the end of the input, and the peer is read until it closes; for a \
-peer that takes that for a hang-up (ncat --exec), there are --no-half-close and --linger. Without a \
+peer that takes that for a hang-up (ncat --exec), there are --no-half-close and --linger. This is so with \
+-m and expectations too, because there are peers that answer only then (wc). Without a \
 connection the peer has --linger to say more after its last reply; if it has said nothing, the code is 4. \
 Input that the peer does not take because it has closed is an error (5). Once the peer has closed, input \
 is still sent while it keeps coming; a quarter of a second without any ends the run.
@@ -36,16 +37,25 @@ wait, and expectations beyond the last message wait for more. On a stream the te
 has come since the last match, at most 1 MiB; elsewhere each reply has to meet the next expectation. When \
 all are met and all is sent, a quiet --linger ends the run well even if the peer stays.
 
+In a regular expression ^ and $ match at the ends of lines (LF or CR LF), and at the ends of what is \
+searched; \\A and \\z at the latter alone. On a stream the line end right behind a match belongs to it: \
+what follows starts with the next line. A stream that closes in the middle of an answer, with something \
+said that meets no expectation, has answered wrongly (1); one that closes without a word since the last \
+match has broken off (5).
+
+SIGINT, SIGTERM and SIGHUP end the run in good order: the path of --source is removed, the transcript has \
+its outcome, and then the signal takes its course (130, 143 and 129 in a shell).
+
 Transcript (--json). One JSON object a line, each with \"time_ns\" since the start and \"event\": \
 connecting, retry, connected, sent, received, expectation-met, half-closed, peer-closed, and at last \
-outcome with \"exit_code\", \"outcome\", \"error\" and the totals. sent and received have \"direction\" \
+outcome with \"exit_code\", \"outcome\" (\"interrupted\" by a signal), \"error\" and the totals. sent and received have \"direction\" \
 (out, in), \"bytes\" and the data as \"text\", or as \"base64\" where it is not UTF-8.";
 
 /// Talk to a server: stdin goes to it, what it says to stdout
 ///
 /// Works with any peer, ours or not, on every transport.
 #[derive(Debug, Args)]
-#[command(after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE), after_help = "--help shows examples and what the options mean in full")]
+#[command(after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", units::NOTATION, exit::TABLE), after_help = "--help shows examples and what the options mean in full")]
 pub(crate) struct ConnectArgs {
     #[command(flatten)]
     pub(crate) target: OneTarget,
@@ -107,11 +117,11 @@ pub(crate) struct ConnectArgs {
     pub(crate) source: Option<String>,
 
     /// Receive buffer of the socket in bytes, as SO_RCVBUF [default: the kernel's]
-    #[arg(long, value_name = "BYTES", value_parser = units::bytes, help_heading = "Socket")]
+    #[arg(long, value_name = "SIZE", value_parser = units::buffer, help_heading = "Socket")]
     pub(crate) rcvbuf: Option<usize>,
 
     /// Send buffer of the socket in bytes, as SO_SNDBUF [default: the kernel's]
-    #[arg(long, value_name = "BYTES", value_parser = units::bytes, help_heading = "Socket")]
+    #[arg(long, value_name = "SIZE", value_parser = units::buffer, help_heading = "Socket")]
     pub(crate) sndbuf: Option<usize>,
 
     /// Dump both directions on stderr, as hexdump -C does, with > for sent and < for received
@@ -161,8 +171,10 @@ impl Args for Expectations {
         let regex = Arg::new("expect-regex")
             .long("expect-regex")
             .value_name("RE")
-            .help("The same with a regular expression, in the syntax of Rust's regex crate")
-            .value_parser(|text: &str| Regex::new(text).map_err(|error| error.to_string()));
+            .help(
+                "The same with a regular expression, in the syntax of Rust's regex crate; ^ and $ are the ends of lines",
+            )
+            .value_parser(|text: &str| regex(text).map_err(|error| error.to_string()));
         [text, regex].into_iter().fold(command, |command, arg| {
             let arg = arg.action(ArgAction::Append).allow_hyphen_values(true).help_heading("Messages");
             command.arg(arg)
@@ -192,6 +204,12 @@ impl FromArgMatches for Expectations {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// ^ and $ match at the ends of lines, LF or CR LF: on a stream the line end is part of the answer, elsewhere it may be,
+/// and `^abc$` has to mean the same.
+pub(crate) fn regex(text: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text).multi_line(true).crlf(true).build()
 }
 
 #[cfg(test)]

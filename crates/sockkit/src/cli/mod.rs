@@ -6,6 +6,8 @@ mod targets;
 
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(test)]
+pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
 pub(crate) use serve::{ServeArgs, ServiceName};
 pub(crate) use targets::{OneTarget, ServiceTargets};

@@ -5,7 +5,25 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::ServiceTargets;
-use crate::units;
+use crate::{exit, units};
+
+const EXAMPLES: &str = "\
+Examples:
+  sockkit serve                                    echo on TCP, 127.0.0.1:12345
+  sockkit serve --tcp --udp --unix /tmp/s          on all of these at once
+  sockkit serve tcp://:7 udp://:7                  to other machines too, IPv6 and IPv4
+  sockkit serve -v --greeting 'Hello, {peer}' --tcp :http
+                                                   a greeting; each caller is logged
+  sockkit serve echo@tcp://:7 daytime@udp://:13 greet@unix:/run/greeter
+                                                   a service for each address
+  sockkit serve --tcp 0 --accept 1 --json          for a script: a free port, one connection
+
+Addresses:
+  tcp://HOST:PORT     or --tcp [HOST:PORT]; udp and mptcp alike. HOST: a name, 192.0.2.1, [::1],
+                      [fe80::1%eth0], or empty for any. PORT: a number, the name of a service,
+                      or 0 for a free one. --tcp 9000 is 127.0.0.1:9000.
+  unix:PATH           or --unix PATH; unix-dgram and unix-seqpacket alike. @NAME is abstract.
+  SERVICE@ADDRESS     one of these with a service of its own: discard@udp://:9";
 
 /// Echo, greet or answer on any mix of transports at once
 ///
@@ -13,12 +31,17 @@ use crate::units;
 /// with its real address; everything else goes to stderr. SIGTERM or Ctrl-C ends the server in good order: what has
 /// been received is answered, and it exits with 0; a second one ends it at once.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "sockkit serve [OPTIONS] [ADDRESS...]",
+    after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", units::NOTATION, exit::TABLE),
+    after_help = "--help shows examples and what the options mean in full"
+)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) targets: ServiceTargets,
 
-    /// What to say on every listener that has no service of its own
-    #[arg(long, value_enum, value_name = "SERVICE")]
+    /// What to say on every listener that has no service of its own [default: echo]
+    #[arg(long, value_enum, value_name = "SERVICE", ignore_case = true)]
     pub(crate) service: Option<ServiceName>,
 
     /// Greet with this text (implies --service greet); {peer} and {host} are filled in [default: Thank you for
@@ -34,8 +57,8 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Print counters while running, at this interval
-    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "10s",
+    /// Print counters while running, at this interval [default: 10s where --stats stands alone]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "10s",
           value_parser = units::interval)]
     pub(crate) stats: Option<Duration>,
 
@@ -57,7 +80,7 @@ pub(crate) struct LifeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) accept: Option<u64>,
 
-    /// End after this time, as on SIGTERM
+    /// End after this time, as on SIGTERM; 0 is no limit
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) duration: Option<Duration>,
 
@@ -104,11 +127,11 @@ pub(crate) struct LimitArgs {
     pub(crate) backlog: u32,
 
     /// Bytes of SO_RCVBUF (capped by net.core.rmem_max) [default: 4MiB on UDP, else the kernel's]
-    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    #[arg(long, value_name = "SIZE", value_parser = units::buffer)]
     pub(crate) rcvbuf: Option<usize>,
 
     /// Bytes of SO_SNDBUF (capped by net.core.wmem_max) [default: 4MiB on UDP, else the kernel's]
-    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    #[arg(long, value_name = "SIZE", value_parser = units::buffer)]
     pub(crate) sndbuf: Option<usize>,
 
     /// Threads, each with a loop of its own [default: one for each processor]
@@ -160,7 +183,7 @@ pub(crate) enum ServiceName {
 
 impl ServiceName {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        <Self as ValueEnum>::from_str(text, false).map_err(|_| {
+        <Self as ValueEnum>::from_str(text, true).map_err(|_| {
             let known: Vec<_> = Self::value_variants()
                 .iter()
                 .filter_map(|name| Some(name.to_possible_value()?.get_name().to_owned()))

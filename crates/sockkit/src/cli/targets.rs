@@ -3,7 +3,7 @@
 //! The flags are made by walking [`TRANSPORTS`], so that a new transport has one without a word here.
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
 use sockkit_core::transport::Form;
 use sockkit_core::{TRANSPORTS, Target};
 
@@ -23,8 +23,8 @@ pub(crate) struct OneTarget(pub(crate) Target);
 impl Args for ServiceTargets {
     fn augment_args(command: Command) -> Command {
         let positional = Arg::new(POSITIONAL)
-            .value_name("[SERVICE@]ADDRESS")
-            .help("Where to listen: tcp://HOST:PORT, unix:PATH and so on, with its own service or without")
+            .value_name("ADDRESS")
+            .help("Where to listen: tcp://HOST:PORT, unix:PATH and so on, or SERVICE@ and one of these")
             .action(ArgAction::Append)
             .num_args(0..)
             .value_parser(|text: &str| service_and_target(text));
@@ -75,13 +75,13 @@ impl FromArgMatches for OneTarget {
         found.extend(flags(matches).map(|(_, (_, target))| target));
         match (found.pop(), found.is_empty()) {
             (Some(target), true) => Ok(Self(target)),
-            (Some(_), false) => Err(clap::Error::raw(
+            (Some(_), false) => Err(complain(
                 ErrorKind::ArgumentConflict,
-                "more than one address is given; connect talks to one peer\n",
+                "more than one address is given; connect talks to one peer",
             )),
-            (None, _) => Err(clap::Error::raw(
+            (None, _) => Err(complain(
                 ErrorKind::MissingRequiredArgument,
-                "no address is given; write for example tcp://localhost:12345, --udp or --unix /tmp/s\n",
+                "no address is given; write for example tcp://localhost:12345, --udp or --unix /tmp/s",
             )),
         }
     }
@@ -89,6 +89,16 @@ impl FromArgMatches for OneTarget {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
+    }
+}
+
+/// An error with the usage of `connect`: matches do not know whose they are, so that clap would show sockkit's own.
+fn complain(kind: ErrorKind, why: &str) -> clap::Error {
+    let mut cli = crate::cli::Cli::command();
+    cli.build();
+    match cli.find_subcommand_mut("connect") {
+        Some(connect) => connect.error(kind, why),
+        None => cli.error(kind, why),
     }
 }
 
@@ -120,13 +130,53 @@ fn flags(matches: &ArgMatches) -> impl Iterator<Item = (usize, (Option<ServiceNa
 }
 
 /// `echo@tcp://:7`, or the address alone. A Unix path may contain `@`: what stands before the first one is a service
-/// only if it has no colon.
+/// only if it is something without a colon.
 fn service_and_target(text: &str) -> Result<(Option<ServiceName>, Target), String> {
     let parse = |address: &str| address.parse::<Target>().map_err(|error| error.to_string());
     match text.split_once('@') {
-        Some((service, address)) if !service.contains(':') => {
+        Some((service, address)) if !service.is_empty() && !service.contains([':', '/']) => {
             Ok((Some(ServiceName::parse(service)?), parse(address)?))
         }
         _ => Ok((None, parse(text)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn complaint(line: &str) -> String {
+        Cli::try_parse_from(line.split(' ')).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn connect_takes_one_address_and_says_how() {
+        let usage = "\n\nUsage: sockkit connect [OPTIONS] [ADDRESS]\n\nFor more information, try '--help'.\n";
+        let none = complaint("sockkit connect");
+        assert!(none.starts_with("error: no address is given; ") && none.ends_with(usage), "{none}");
+        let two = complaint("sockkit connect --tcp --udp");
+        assert_eq!(two, format!("error: more than one address is given; connect talks to one peer{usage}"));
+    }
+
+    #[test]
+    fn a_service_may_be_in_capitals() {
+        let (service, target) = service_and_target("Echo@TCP://:7").unwrap();
+        assert_eq!((service, target.to_string()), (Some(ServiceName::Echo), "tcp://:7".to_owned()));
+        assert!(
+            service_and_target("dance@tcp://:7").unwrap_err().starts_with("no service is called \"dance\"")
+        );
+        assert!(service_and_target("@name").unwrap_err().ends_with("(did you mean unix:@name)"));
+        assert!(service_and_target("/tmp/a@b").unwrap_err().ends_with("(did you mean unix:/tmp/a@b)"));
+    }
+
+    #[test]
+    fn a_second_address_behind_a_flag_is_told_to_be_one() {
+        let error = complaint("sockkit serve --tcp [::1]:0 [::]:0");
+        assert!(error.contains("(did you mean tcp://[::]:0)"), "{error}");
+        let error = complaint("sockkit connect --udp tcp://localhost:80");
+        assert!(error.contains("wanted is HOST:PORT without a scheme"), "{error}");
     }
 }

@@ -87,10 +87,13 @@ impl Observer for Log {
     fn event(&self, event: &Event<'_>) {
         let line = match event {
             Event::Opened { peer } => format!("Got connection from {peer}"),
-            Event::Datagram { peer, length } => format!("Got {length} bytes from {peer}"),
+            Event::Datagram { peer, length } => format!("Got {} from {peer}", bytes(*length as u64)),
             Event::Refused { peer, reason } => format!("Refused {peer}: {}", reason.name()),
             Event::Closed { peer, received, sent, duration, reason } => format!(
-                "Closed {peer}: received {received} bytes, sent {sent} bytes in {duration:.3?} ({})",
+                "Closed {peer}: received {}, sent {} in {} ({})",
+                bytes(*received),
+                bytes(*sent),
+                took(*duration),
                 reason.name()
             ),
             Event::AcceptPaused { listener, error } if self.may_tell_trouble(Instant::now()) => {
@@ -105,9 +108,31 @@ impl Observer for Log {
     }
 }
 
+/// `1 byte`, `2 bytes`.
+fn bytes(number: u64) -> String {
+    format!("{number} byte{}", if number == 1 { "" } else { "s" })
+}
+
+/// A time as far as the clock of a worker, which is read once a turn, can tell it.
+fn took(duration: Duration) -> String {
+    match duration < Duration::from_micros(1) {
+        true => "<1µs".to_owned(),
+        false => format!("{duration:.3?}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_read_as_what_they_are() {
+        assert_eq!((bytes(0), bytes(1), bytes(2)), ("0 bytes".into(), "1 byte".into(), "2 bytes".into()));
+        assert_eq!(
+            (took(Duration::ZERO), took(Duration::from_micros(437_069))),
+            ("<1µs".into(), "437.069ms".into())
+        );
+    }
 
     #[test]
     fn a_second_has_so_many_lines_and_the_next_one_more() {

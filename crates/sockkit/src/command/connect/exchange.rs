@@ -142,6 +142,11 @@ impl Exchange {
         &self.expectations
     }
 
+    /// Whether the peer has been told that the input has ended.
+    pub(super) fn has_half_closed(&self) -> bool {
+        self.half_closed
+    }
+
     /// Whether the peer may still say something.
     pub(super) fn is_listening(&self) -> bool {
         !self.peer_ended
@@ -346,4 +351,4 @@ impl Exchange {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -95,7 +95,8 @@ impl Expectations {
                 return Err(Otherwise);
             }
             if rest.is_empty() {
-                self.otherwise = self.met == before && (self.otherwise || !data.is_empty());
+                let news = !data.is_empty() && self.line_end() < self.unmatched.len();
+                self.otherwise = self.met == before && (self.otherwise || news);
                 return Ok(());
             }
         }
@@ -110,7 +111,14 @@ impl Expectations {
                 Expectation::Text(text) if text.is_empty() => Some(self.unmatched.len()),
                 Expectation::Text(text) => memmem::find(&self.unmatched[self.searched..], text)
                     .map(|at| self.searched + at + text.len()),
-                Expectation::Regex(regex) => regex.find(&self.unmatched).map(|found| found.end()),
+                Expectation::Regex(regex) => {
+                    let start = self.line_end();
+                    let found = regex.find(&self.unmatched[start..]);
+                    // Nothing at the end of what has come is nothing that has come.
+                    found
+                        .filter(|found| start + found.start() < self.unmatched.len())
+                        .map(|found| start + found.end())
+                }
             };
             let Some(end) = end else {
                 if let Expectation::Text(text) = next {
@@ -122,6 +130,16 @@ impl Expectations {
             self.met += 1;
             self.searched = 0;
             self.unmatched.drain(..end);
+        }
+    }
+
+    /// How much of `unmatched` is the rest of the line that met the expectation before.
+    fn line_end(&self) -> usize {
+        match self.unmatched.as_slice() {
+            _ if self.met == 0 => 0,
+            [b'\n', ..] | [b'\r'] => 1,
+            [b'\r', b'\n', ..] => 2,
+            _ => 0,
         }
     }
 
@@ -163,17 +181,16 @@ pub(super) fn quote(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use regex::bytes::Regex;
-
     use super::*;
+    use crate::cli;
+    use proptest::prelude::*;
 
     fn text(text: &str) -> Expectation {
         Expectation::Text(text.as_bytes().to_vec())
     }
 
     fn regex(text: &str) -> Expectation {
-        Expectation::Regex(Regex::new(text).unwrap())
+        Expectation::Regex(cli::regex(text).unwrap())
     }
 
     #[test]
@@ -202,6 +219,33 @@ mod tests {
         assert!(!awaited.has_otherwise());
         assert_eq!(awaited.complaint(), r#"expected "x" (3 of 3), got " bye""#);
         awaited.stream(b"!").unwrap();
+        assert!(awaited.has_otherwise());
+    }
+
+    #[test]
+    fn lines_are_told_apart_on_every_transport() {
+        for line_end in ["\n", "\r\n", ""] {
+            let mut awaited = Expectations::new(vec![regex("^abc$"), regex("^b$")]);
+            assert_eq!(awaited.message(format!("abc{line_end}").as_bytes()), Ok(()));
+            assert_eq!(awaited.message(format!("b{line_end}").as_bytes()), Ok(()));
+            assert!(awaited.are_met());
+
+            let mut awaited = Expectations::new(vec![regex("^abc$"), regex(r"\Ab$")]);
+            awaited.stream(format!("abc{line_end}").as_bytes()).unwrap();
+            assert_eq!(awaited.met(), 1, "{line_end:?}");
+            awaited.stream(format!("b{line_end}").as_bytes()).unwrap();
+            assert!(awaited.are_met(), "{line_end:?}");
+        }
+    }
+
+    #[test]
+    fn the_line_end_behind_a_match_is_no_answer() {
+        let mut awaited = Expectations::new(vec![text("a"), regex("^$"), text("x")]);
+        for (data, met) in [("a", 1), ("\r", 1), ("\n", 1), ("\n", 2)] {
+            awaited.stream(data.as_bytes()).unwrap();
+            assert_eq!((awaited.met(), awaited.has_otherwise()), (met, false), "{data:?}");
+        }
+        awaited.stream(b"b").unwrap();
         assert!(awaited.has_otherwise());
     }
 

@@ -33,6 +33,8 @@ pub(super) enum Uncut {
     TooLong,
     /// The input ends so many bytes early.
     Unfinished(usize),
+    /// It ends within a length, of which so many bytes have come.
+    LengthCut(usize),
 }
 
 impl Cutter {
@@ -88,8 +90,10 @@ impl Cutter {
             Framing::Length => match counted(held, self.longest)? {
                 Some(found) => found,
                 None if self.ended && !held.is_empty() => {
-                    let wanted = held.first_chunk().map_or(4, |head| 4 + u32::from_be_bytes(*head) as usize);
-                    return Err(Uncut::Unfinished(wanted - held.len()));
+                    let Some((head, rest)) = held.split_first_chunk() else {
+                        return Err(Uncut::LengthCut(held.len()));
+                    };
+                    return Err(Uncut::Unfinished(u32::from_be_bytes(*head) as usize - rest.len()));
                 }
                 None => return Ok(None),
             },
@@ -213,7 +217,7 @@ mod tests {
         assert_eq!(cut(Framing::Line, 3, b"abcd", 100), Err(Uncut::TooLong));
         assert_eq!(cut(Framing::Length, 3, b"\0\0\0\x04abcd", 100), Err(Uncut::TooLong));
         assert_eq!(cut(Framing::Length, 9, b"\0\0\0\x04ab", 100), Err(Uncut::Unfinished(2)));
-        assert_eq!(cut(Framing::Length, 9, b"\0\0", 100), Err(Uncut::Unfinished(2)));
+        assert_eq!(cut(Framing::Length, 9, b"\0\0\0", 100), Err(Uncut::LengthCut(3)));
         assert_eq!(cut(Framing::Raw, 3, b"abcdefgh", 100).unwrap().concat(), b"abcdefgh");
         assert_eq!(cut(Framing::Raw, 3, b"abcdefgh", 100).unwrap().len(), 3);
     }

@@ -112,6 +112,7 @@ impl Input {
                     super::framing::MESSAGE_MAX
                 )
             }
+            Uncut::LengthCut(came) => format!("a length has 4 bytes, only {came} came"),
             Uncut::Unfinished(1) => "stdin ends 1 byte early".to_owned(),
             Uncut::Unfinished(missing) => format!("stdin ends {missing} bytes early"),
         };
@@ -177,8 +178,10 @@ mod tests {
         cutter.room()[..input.len()].copy_from_slice(input);
         cutter.filled(input.len());
         let encoding = Encoding { bounds: Framing::Raw, crlf: false };
-        let mut input = Input::new(Source::Stdin(cutter), Framing::Line, encoding);
-        let mut wire = Vec::new();
+        let input = Input::new(Source::Stdin(cutter), Framing::Line, encoding);
+        let cut = input.complain(Uncut::LengthCut(3)).to_string();
+        assert!(cut.ends_with(": a length has 4 bytes, only 3 came"), "{cut}");
+        let (mut input, mut wire) = (input, Vec::new());
         assert_eq!(input.take(&mut wire).unwrap(), Taken::Message);
         assert!(input.take(&mut wire).unwrap_err().to_string().starts_with("cannot send line 2 of stdin: "));
     }

@@ -30,6 +30,8 @@ pub(super) struct Output {
     step: usize,
     held: Vec<u8>,
     written: usize,
+    /// The byte that was written last.
+    last: Option<u8>,
     failed: bool,
 }
 
@@ -37,7 +39,7 @@ impl Output {
     pub(super) fn stdout() -> Self {
         let stdout = io::stdout();
         let step = if blocks(&stdout) { PIPE_BUF } else { HELD_MAX };
-        Self { stdout, step, held: Vec::new(), written: 0, failed: false }
+        Self { stdout, step, held: Vec::new(), written: 0, last: None, failed: false }
     }
 
     /// Where to put what is to be written.
@@ -66,7 +68,10 @@ impl Output {
             }
             let end = self.held.len().min(self.written + self.step);
             match nix::unistd::write(self.stdout.as_fd(), &self.held[self.written..end]) {
-                Ok(length) => self.written += length,
+                Ok(length) => {
+                    self.written += length;
+                    self.last = self.held[..self.written].last().copied();
+                }
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EAGAIN) => break,
                 Err(errno) => {
@@ -87,8 +92,17 @@ impl Output {
         Ok(any)
     }
 
-    /// Writes all that is left.
-    pub(super) fn flush(&mut self, deadline: Deadline) -> Result<()> {
+    /// Writes all that is left. What a terminal shows is ended with a line end, so that the prompt that follows stands
+    /// where it belongs; what a program reads is left as it is.
+    pub(super) fn finish(&mut self, deadline: Deadline) -> Result<()> {
+        self.flush(deadline)?;
+        if !self.failed && lacks_line_end(self.last, self.stdout.is_terminal()) {
+            self.held.push(b'\n');
+        }
+        self.flush(deadline)
+    }
+
+    fn flush(&mut self, deadline: Deadline) -> Result<()> {
         let deadline = if deadline.has_passed() { Deadline::after(LAST_CHANCE) } else { deadline };
         while !self.is_empty() && !self.failed {
             if deadline.wait(self.fd(), PollFlags::POLLOUT).is_err() {
@@ -106,6 +120,10 @@ impl Output {
     }
 }
 
+fn lacks_line_end(last: Option<u8>, is_terminal: bool) -> bool {
+    is_terminal && last.is_some_and(|byte| byte != b'\n')
+}
+
 /// A reader that has gone is left as a plain error of the system, which `exit` takes for a quiet end.
 fn fail(errno: Errno) -> anyhow::Error {
     let error = io::Error::from(errno);
@@ -120,4 +138,17 @@ fn blocks(stdout: &io::Stdout) -> bool {
     // Through the name rather than the descriptor, which only `unsafe` could turn into a file.
     let kind = std::fs::metadata("/proc/self/fd/1").map(|about| about.file_type());
     stdout.is_terminal() || !kind.is_ok_and(|kind| kind.is_file() || kind.is_char_device())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_a_last_line_end_and_nobody_else() {
+        assert!(lacks_line_end(Some(b'x'), true));
+        assert!(!lacks_line_end(Some(b'\n'), true));
+        assert!(!lacks_line_end(None, true));
+        assert!(!lacks_line_end(Some(b'x'), false));
+    }
 }

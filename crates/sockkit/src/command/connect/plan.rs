@@ -148,9 +148,10 @@ fn rules(args: &ConnectArgs, traits: &Traits) -> Rules {
 
 /// A source is an address of the same transport, so its scheme may be left out.
 fn source(transport: &'static dyn Transport, text: &str) -> Result<Target> {
-    let has_scheme = text
-        .strip_prefix(transport.scheme())
-        .is_some_and(|rest| rest.starts_with(transport.traits().form.separator()));
+    let separator = transport.traits().form.separator();
+    let has_scheme = text.split_at_checked(transport.scheme().len()).is_some_and(|(start, rest)| {
+        start.eq_ignore_ascii_case(transport.scheme()) && rest.starts_with(separator)
+    });
     Ok(if has_scheme { text.parse()? } else { Target::new(transport, text)? })
 }
 
@@ -186,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_source_needs_no_scheme_and_may_have_one() {
-        for text in ["127.0.0.1:0", "tcp://127.0.0.1:0"] {
+        for text in ["127.0.0.1:0", "tcp://127.0.0.1:0", "TCP://127.0.0.1:0"] {
             let plan = plan(&format!("--tcp --source {text}")).unwrap();
             assert_eq!(plan.options.source.unwrap().to_string(), "tcp://127.0.0.1:0");
         }

@@ -1,4 +1,4 @@
-//! The loop: one poll(2) over stdin, the socket and stdout, none of which may hold up the others.
+//! The loop: one poll(2) over stdin, the socket, stdout and signals, none of which may hold up the others.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -17,6 +17,7 @@ use super::input::{Input, Taken};
 use super::output::Output;
 use super::plan::Plan;
 use super::record::Record;
+use super::signals::Signals;
 use super::verdict::explain;
 
 /// How many messages one direction may move before the other has its turn.
@@ -31,6 +32,7 @@ pub(super) struct Pump<'a> {
     input: Input,
     record: &'a mut Record,
     output: &'a mut Output,
+    signals: &'a Signals,
     stdin: io::Stdin,
     /// The message, or the bytes, to be sent next or being sent; and whether there are any, since a message may be
     /// empty.
@@ -48,6 +50,7 @@ struct Ready {
     socket: PollFlags,
     stdin: bool,
     stdout: bool,
+    signal: bool,
 }
 
 impl<'a> Pump<'a> {
@@ -56,6 +59,7 @@ impl<'a> Pump<'a> {
         endpoint: Endpoint,
         record: &'a mut Record,
         output: &'a mut Output,
+        signals: &'a Signals,
     ) -> Self {
         let (exchange, input) = (plan.exchange(record.now()), plan.input());
         Self {
@@ -64,6 +68,7 @@ impl<'a> Pump<'a> {
             input,
             record,
             output,
+            signals,
             stdin: io::stdin(),
             wire: Vec::new(),
             wire_sent: 0,
@@ -103,7 +108,7 @@ impl<'a> Pump<'a> {
             // Nobody waited for an answer, but that one datagram was refused is known.
             return Err(self.error("send to", &error).into());
         }
-        explain(verdict, &self.endpoint.url(), self.exchange.expectations(), self.failure.take())
+        explain(verdict, &self.endpoint.url(), &self.exchange, self.failure.take())
     }
 
     /// Gets the next message ready, if stdin has brought one.
@@ -141,10 +146,11 @@ impl<'a> Pump<'a> {
             (self.endpoint.as_fd(), flags, watched),
             (self.stdin.as_fd(), PollFlags::POLLIN, reads),
             (self.output.fd(), PollFlags::POLLOUT, !self.output.is_empty()),
+            (self.signals.as_fd(), PollFlags::POLLIN, true),
         ];
-        // An array of all three, of which poll(2) is given the first few: those that are wanted.
+        // An array of all, of which poll(2) is given the first few: those that are wanted.
         let mut polled = wanted.map(|(fd, flags, _)| PollFd::new(fd, flags));
-        let mut places = [None; 3];
+        let mut places = [None; 4];
         let mut count = 0;
         for (place, &(fd, flags, wanted)) in places.iter_mut().zip(&wanted) {
             if wanted {
@@ -161,11 +167,16 @@ impl<'a> Pump<'a> {
             Err(errno) => return Err(Error::io("wait for", self.endpoint.url(), &errno.into()).into()),
         }
         let found = |at: usize| polled[..count].get(at)?.revents();
-        let [socket, stdin, stdout] = places.map(|place| place.and_then(found).unwrap_or(PollFlags::empty()));
-        Ok(Ready { socket, stdin: !stdin.is_empty(), stdout: !stdout.is_empty() })
+        let [socket, stdin, stdout, signal] =
+            places.map(|place| place.and_then(found).unwrap_or(PollFlags::empty()));
+        let [stdin, stdout, signal] = [stdin, stdout, signal].map(|flags| !flags.is_empty());
+        Ok(Ready { socket, stdin, stdout, signal })
     }
 
     fn serve(&mut self, ready: &Ready) -> Result<()> {
+        if ready.signal {
+            self.signals.check()?;
+        }
         if ready.stdout && self.output.write()? {
             self.exchange.moved(self.record.now());
         }

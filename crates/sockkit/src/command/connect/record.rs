@@ -13,6 +13,9 @@ use super::hexdump::{Direction, HexDump};
 const OUTCOMES: [&str; 7] =
     ["success", "mismatch", "usage", "unreachable", "timed-out", "broken-off", "local-trouble"];
 
+/// And the one that is no class: a signal ended the run, and the code is what a shell makes of it.
+const INTERRUPTED: &str = "interrupted";
+
 #[derive(Debug)]
 pub(super) struct Record {
     start: Instant,
@@ -74,7 +77,7 @@ impl Record {
     pub(super) fn outcome(&self, out: &mut Vec<u8>, code: u8, error: Option<&str>, messages: bool) {
         let mut details = json!({
             "exit_code": code,
-            "outcome": OUTCOMES[usize::from(code)],
+            "outcome": OUTCOMES.get(usize::from(code)).copied().unwrap_or(INTERRUPTED),
             "error": error,
             "sent_bytes": self.sent.bytes,
             "received_bytes": self.received.bytes,
@@ -148,6 +151,10 @@ mod tests {
             lines[1],
             r#"{"time_ns":42,"event":"received","direction":"in","bytes":2,"base64":"/wA="}"#
         );
+        out = Vec::new();
+        record.outcome(&mut out, 130, None, false);
+        let interrupted: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(interrupted["outcome"], "interrupted");
         let last: Value = serde_json::from_str(lines[2]).unwrap();
         assert_eq!((&last["event"], &last["exit_code"]), (&json!("outcome"), &json!(1)));
         assert_eq!((&last["sent_bytes"], &last["received_bytes"]), (&json!(3), &json!(2)));

@@ -4,17 +4,20 @@ use anyhow::Result;
 use humantime::format_duration;
 use sockkit_core::{Error, ErrorKind};
 
-use super::exchange::{Then, Verdict};
-use super::expect::Expectations;
+use super::exchange::{Exchange, Then, Verdict};
 use crate::exit::Mismatch;
+
+/// The end of our side may be what made the peer close before it had answered.
+const HANG_UP: &str = "our side was closed already; some peers hang up then: --no-half-close";
 
 /// The verdict as a result, with the words for stderr. `failure` is what broke, if something did.
 pub(super) fn explain(
     verdict: Verdict,
     peer: &str,
-    expectations: &Expectations,
+    exchange: &Exchange,
     failure: Option<Error>,
 ) -> Result<()> {
+    let expectations = exchange.expectations();
     let late = |why: String| Error::new(ErrorKind::TimedOut, "finish the exchange with", peer, why);
     let hoped = || match expectations.is_pending() {
         true => format!(": {}", expectations.complaint()),
@@ -42,11 +45,40 @@ pub(super) fn explain(
         Verdict::TimedOut(limit) => late(format!("timed out after {}{}", format_duration(limit), hoped())),
         Verdict::ClosedEarly => {
             let why = format!("it closed early{}", hoped());
-            Error::new(ErrorKind::Broken, "receive from", peer, why)
+            let error = Error::new(ErrorKind::Broken, "receive from", peer, why);
+            match exchange.has_half_closed() {
+                true => error.with_advice(HANG_UP),
+                false => error,
+            }
         }
         Verdict::Broken => failure.unwrap_or_else(|| {
             Error::new(ErrorKind::Broken, "send to", peer, "it closed before all was sent")
         }),
     }
     .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::exchange::tests::{exchange, stream};
+    use super::*;
+
+    #[test]
+    fn a_peer_that_may_have_hung_up_because_we_did_is_told_from_one_that_just_left() {
+        for half_close in [false, true] {
+            let mut run = exchange(stream(), &["a"]);
+            run.end_input(Duration::ZERO);
+            if half_close {
+                run.half_closed();
+            }
+            run.end_peer(Duration::ZERO);
+            let error = explain(Verdict::ClosedEarly, "tcp://h:1", &run, None).unwrap_err();
+            let text = "cannot receive from tcp://h:1: it closed early: expected \"a\", got nothing";
+            let advice = if half_close { format!(" ({HANG_UP})") } else { String::new() };
+            assert_eq!(error.to_string(), format!("{text}{advice}"));
+            assert_eq!(crate::exit::number(&error), 5);
+        }
+    }
 }

@@ -13,6 +13,7 @@ use sockkit_engine::{Running, Totals};
 
 use super::Report;
 use crate::cli::ServeArgs;
+use crate::units;
 
 /// SIGINT, SIGTERM and SIGHUP, as a descriptor to be read.
 pub(super) struct Signals(SignalFd);
@@ -53,7 +54,7 @@ pub(super) fn until_ended(
     args: &ServeArgs,
     report: &Report,
 ) -> Result<Totals> {
-    let mut end = Deadline::after_maybe(args.life.duration);
+    let mut end = Deadline::after_maybe(args.life.duration.and_then(units::limit));
     let mut next_stats = args.stats.map(|interval| Instant::now() + interval);
     let mut ending = false;
     loop {

@@ -8,7 +8,7 @@ const IDLE: Duration = Duration::from_secs(30);
 const CALM: Busy = Busy { sending: false, printing: false };
 const SENDING: Busy = Busy { sending: true, printing: false };
 
-fn stream() -> Rules {
+pub(in super::super) fn stream() -> Rules {
     Rules {
         connected: true,
         messages: false,
@@ -36,7 +36,7 @@ fn datagrams() -> Rules {
     }
 }
 
-fn exchange(rules: Rules, expected: &[&str]) -> Exchange {
+pub(in super::super) fn exchange(rules: Rules, expected: &[&str]) -> Exchange {
     let list = expected.iter().map(|text| Expectation::Text(text.as_bytes().to_vec())).collect();
     Exchange::new(rules, Expectations::new(list), Duration::ZERO)
 }
