@@ -1,6 +1,6 @@
 //! The end of a server: asked for, asked for twice, or sudden.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,17 +47,19 @@ fn t80_what_was_received_is_answered() {
 #[test]
 fn t80_an_end_under_load_is_orderly() {
     let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0"]);
-    let url = server.url("tcp").to_owned();
-    let ending = AtomicBool::new(false);
+    let peers: Vec<Peer> = (0..8).map(|_| Peer::connect(server.url("tcp"))).collect();
+    let (ending, answers) = (AtomicBool::new(false), AtomicU64::new(0));
     let finished = thread::scope(|scope| {
-        for _ in 0..8 {
+        for peer in &peers {
             scope.spawn(|| {
-                let peer = Peer::connect(&url);
                 loop {
                     // A question that comes after the end is not answered.
                     let answer = peer.send(b"01234567").and_then(|()| peer.read_exact(8));
                     match answer {
-                        Ok(back) => assert_eq!(back, b"01234567"),
+                        Ok(back) => {
+                            assert_eq!(back, b"01234567");
+                            answers.fetch_add(1, Ordering::SeqCst);
+                        }
                         Err(error) => {
                             assert!(ending.load(Ordering::SeqCst), "the server broke off: {error}");
                             return;
@@ -66,7 +68,7 @@ fn t80_an_end_under_load_is_orderly() {
                 }
             });
         }
-        wait_until("they are at work", || server.sockets() > 10);
+        wait_until("they are at work", || answers.load(Ordering::SeqCst) > 1000);
         ending.store(true, Ordering::SeqCst);
         server.stop()
     });

@@ -203,6 +203,9 @@ fn is_group(address: &SocketAddr) -> bool {
     }
 }
 
+/// The longest that a Unix connect(2) is told to wait, whatever the deadline: `SO_SNDTIMEO` has bounds of its own.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A Unix connect(2) that has to wait for room in the backlog answers `EAGAIN` to a socket that does not block, and
 /// nothing can be polled for; so it blocks, for as long as `SO_SNDTIMEO` allows.
 fn connect_unix(socket: &OwnedFd, address: &Address, deadline: Deadline) -> io::Result<()> {
@@ -210,8 +213,7 @@ fn connect_unix(socket: &OwnedFd, address: &Address, deadline: Deadline) -> io::
         return Err(io::ErrorKind::TimedOut.into());
     }
     // 0 means no limit (socket(7)), so what is left of a deadline is at least a microsecond.
-    let micros =
-        deadline.remaining().map_or(0, |left| i64::try_from(left.as_micros()).unwrap_or(i64::MAX).max(1));
+    let micros = deadline.remaining().map_or(0, |left| left.min(LONGEST).as_micros().max(1) as i64);
     setsockopt(socket, sockopt::SendTimeout, &TimeVal::microseconds(micros))?;
     let flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
     fcntl(socket, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;

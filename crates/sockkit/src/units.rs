@@ -9,8 +9,20 @@ DURATION: 5s, 250ms, 1m30s; a bare number is seconds. SIZE: bytes, or with k, M,
 /// What `SO_RCVBUF` and `SO_SNDBUF` take, socket(7): an int.
 const BUFFER_MAX: usize = i32::MAX as usize;
 
+/// The longest duration: as good as for ever, and short enough to be added to any moment.
+const DURATION_MAX: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
+
 /// A duration with a unit: `5s`, `250ms`, `1m30s`; a bare number is seconds, and so is a bare fraction.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        long if long > DURATION_MAX => {
+            Err(format!("{text:?} is no duration to wait for: it has at most 36500 days"))
+        }
+        duration => Ok(duration),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|_| {
             format!("{text:?} is no duration: seconds are 0 or more, and not beyond all measure")
@@ -103,9 +115,24 @@ mod tests {
         assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        for bad in ["", "x", "-1", "5 parsecs", "1e999", "nan", "1M", "2 months", "1y", "1h 3years"] {
+        for bad in [
+            "",
+            "x",
+            "-1",
+            "5 parsecs",
+            "1e999",
+            "nan",
+            "1e18",
+            "36501days",
+            "18446744073709551615s",
+            "1M",
+            "2 months",
+            "1y",
+            "1h 3years",
+        ] {
             assert!(duration(bad).is_err(), "{bad}");
         }
+        assert_eq!(duration("36500days"), Ok(DURATION_MAX));
         assert_eq!(limit(Duration::ZERO), None);
     }
 
