@@ -51,6 +51,8 @@ pub(super) struct Datagrams<S> {
     rate: RateLimit,
     late: Late,
     pub(super) armed: Armed,
+    /// When datagrams were last received.
+    last_turn: Nanos,
     /// No more are read: only answers that wait for room keep the sockets open.
     ending: bool,
 }
@@ -75,6 +77,7 @@ impl<S: Service> Datagrams<S> {
             rate: RateLimit::new(remote, local),
             late: Late::default(),
             armed: Armed::default(),
+            last_turn: 0,
             ending: false,
             sockets: posts
                 .into_iter()
@@ -133,6 +136,7 @@ impl<S: Service> Datagrams<S> {
         }
         // Only now: the wait may have been long.
         let desk = Desk { books, now: books.shared.clock.now(), wall: SystemTime::now() };
+        self.last_turn = desk.now;
         socket.appetite.learn(count, wanted, batch.slots());
         let mut turn = if count == wanted { Turn::MayHaveMore } else { Turn::Empty };
         for slot in 0..count {
@@ -178,9 +182,9 @@ impl<S: Service> Datagrams<S> {
     }
 
     /// From time to time, [`Datagrams::count_overflow`].
-    fn look_at_overflow(&mut self, index: usize, counters: &Counters, now: Nanos) {
-        if now.saturating_sub(self.sockets[index].asked) >= OVERFLOW_INTERVAL {
-            self.count_overflow(index, counters, now);
+    fn look_at_overflow(&mut self, index: usize, counters: &Counters) {
+        if self.last_turn.saturating_sub(self.sockets[index].asked) >= OVERFLOW_INTERVAL {
+            self.count_overflow(index, counters, self.last_turn);
         }
     }
 
@@ -375,8 +379,7 @@ impl<S: Service> Worker<S> {
         let books = Books { shared: &self.shared, worker: self.index };
         let Some(datagrams) = &mut self.datagrams else { return false };
         let turn = datagrams.turn(index, wait, &books);
-        let now = self.shared.clock.now();
-        datagrams.look_at_overflow(index, books.counters(), now);
+        datagrams.look_at_overflow(index, books.counters());
         let socket = &mut datagrams.sockets[index];
         socket.failures = if matches!(turn, Turn::Failed) { socket.failures + 1 } else { 0 };
         if socket.failures >= FAILURES {
