@@ -1,7 +1,15 @@
 //! What `sockkit serve` prints, and how it ends.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use sockkit_tests::{
     PATIENCE, Peer, Server, copy_for_others, need_tool, skip, strace_works, wait_for_exit, wait_until,
@@ -210,4 +218,105 @@ fn a_missing_transport_is_explained() {
         .expect_err("no such transport");
     assert_eq!(not_ready.status.and_then(|status| status.code()), Some(6), "{not_ready}");
     assert!(not_ready.stderr.contains("mptcp://127.0.0.1"), "{not_ready}");
+}
+
+/// A pipe of one page, which fills up because nobody reads it.
+struct Pipe {
+    path: PathBuf,
+    file: File,
+}
+
+impl Pipe {
+    fn new(directory: &Path) -> Self {
+        let path = directory.join("pipe");
+        mkfifo(&path, Mode::S_IRWXU).expect("a fifo");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(&path)
+            .expect("open the fifo");
+        fcntl(&file, FcntlArg::F_SETPIPE_SZ(4096)).expect("F_SETPIPE_SZ");
+        Self { path, file }
+    }
+
+    /// Starts a server of which one stream, by its number, is the pipe.
+    fn serve(&self, stream: u8, args: &[&str], listeners: usize) -> Server {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec \"$@\" {stream}>\"$0\"")]).arg(&self.path);
+        command.arg(SOCKKIT.path()).arg("serve").args(args);
+        Server::start(command, listeners).unwrap_or_else(|not_ready| panic!("{not_ready}"))
+    }
+
+    fn fill(&mut self) {
+        while self.file.write(b".").is_ok() {}
+    }
+}
+
+/// Asks a server to end that has nothing to wait for but its pipe.
+fn ends_though_nobody_reads(server: Server) {
+    let begin = Instant::now();
+    let finished = server.stop();
+    assert!(finished.status.success(), "ended with {}", finished.status);
+    assert!(begin.elapsed() < Duration::from_secs(2 + 3), "it took {:?}", begin.elapsed());
+}
+
+/// Who does not read stderr holds up neither the peers nor the end.
+#[test]
+fn an_unread_stderr_holds_up_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut pipe = Pipe::new(directory.path());
+    let server = pipe.serve(2, &["-v", "--tcp", "127.0.0.1:0", "--grace", "2s"], 1);
+    pipe.fill();
+    for _ in 0..200 {
+        Peer::connect(server.url("tcp")).echo(b"nobody reads of me").expect("an echo");
+    }
+    ends_though_nobody_reads(server);
+}
+
+/// Nor does who does not read stdout, once it has told where the server listens.
+#[test]
+fn an_unread_stdout_holds_up_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut pipe = Pipe::new(directory.path());
+    let unix = format!("{}", directory.path().join("s").display());
+    let server = pipe.serve(1, &["--json", "--stats", "10ms", "--unix", &unix, "--grace", "2s"], 0);
+    let mut said = Vec::new();
+    wait_until("it is ready", || {
+        let mut piece = [0; 512];
+        let length = pipe.file.read(&mut piece).unwrap_or(0);
+        said.extend_from_slice(&piece[..length]);
+        said.contains(&b'\n')
+    });
+    pipe.fill();
+    for _ in 0..200 {
+        Peer::connect(&format!("unix:{unix}")).echo(b"counted for nobody").expect("an echo");
+    }
+    ends_though_nobody_reads(server);
+    assert!(!Path::new(&unix).exists(), "the path stays behind");
+}
+
+/// T107: who is gone before the ready line will never know where the server listens. It ends, and tidies up.
+#[test]
+fn t107_a_stdout_that_is_closed_from_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("s");
+    for json in [&[][..], &["--json"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = SOCKKIT.command(&["serve", "--duration", "20s", "--unix"]);
+        let mut child =
+            command.arg(&path).args(json).stdout(writer).stderr(Stdio::piped()).spawn().expect("start");
+        let status = wait_for_exit(&mut child, Duration::from_secs(10));
+        let _ = child.kill();
+        let output = child.wait_with_output().expect("its last words");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(status.is_some(), "it goes on: {stderr}");
+        assert!(
+            output.status.code().is_some() && !stderr.contains("panicked"),
+            "{}: {stderr}",
+            output.status
+        );
+        assert!(!path.exists(), "the path stays behind");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use sockkit_tests::{Peer, in_netns, need_tool, noise, or_skip};
+use sockkit_tests::{Peer, in_netns, need_tool, noise, numbered, or_skip};
 
 use crate::SOCKKIT;
 
@@ -123,4 +123,25 @@ fn a_port_has_a_name() {
         assert_eq!(server.urls(), ["tcp://127.0.0.1:7", "udp://127.0.0.1:13"]);
         Peer::connect(server.url("tcp")).echo(b"seven").expect("an echo");
     }));
+}
+
+/// An abstract name (unix(7)) is an address like any other, and workers share its socket.
+#[test]
+fn abstract_names_are_served_by_several_workers() {
+    let names = ["unix", "unix-dgram", "unix-seqpacket"]
+        .map(|scheme| (scheme, format!("@sockkit-tests-{}-{}", std::process::id(), numbered())));
+    let options = names.clone().map(|(scheme, name)| [format!("--{scheme}"), name]);
+    let arguments: Vec<&str> =
+        options.iter().flatten().map(String::as_str).chain(["--workers", "2"]).collect();
+    let server = SOCKKIT.serve(&arguments);
+    for (scheme, name) in &names {
+        assert_eq!(server.url(scheme), format!("{scheme}:{name}"));
+        let peers: Vec<Peer> = (0..16).map(|_| Peer::connect(server.url(scheme))).collect();
+        for (seed, peer) in (0..).zip(&peers) {
+            peer.echo(&noise(seed, 1000)).unwrap_or_else(|error| panic!("{scheme}: {error}"));
+        }
+    }
+    let finished = server.stop();
+    finished.assert_clean();
+    finished.summary().assert_balanced();
 }

@@ -215,3 +215,48 @@ fn t32_a_connected_datagram_peer_that_never_reads_hurts_nobody_once_it_is_gone()
     assert!(summary.get(&["messages", "dropped", "send_queue_full"]) > 0, "{}", summary.0);
     summary.assert_balanced();
 }
+
+/// The rate is measured by the time at which a datagram comes, also when the worker has waited for it: a pause fills the
+/// bucket again.
+#[test]
+fn t25_after_a_pause_there_is_an_answer_again() {
+    let server = SOCKKIT.serve(&["--udp", "127.0.0.1:0", "--workers", "1", "--rate-limit", "1"]);
+    let peer = Peer::connect(server.url("udp"));
+    peer.echo(b"the first").expect("an echo");
+    peer.send(b"at once").expect("send");
+    observe_for(Duration::from_millis(1200));
+    // Were the second answered, this would get its answer.
+    peer.echo_within(b"after a pause", Duration::from_secs(5)).expect("an echo");
+    let summary = server.summary();
+    assert_eq!(summary.get(&["messages", "dropped", "rate_limit"]), 1, "{}", summary.0);
+    summary.assert_balanced();
+}
+
+/// T32: who sends much before it reads, and then reads, gets every answer, and in order.
+#[test]
+fn t32_who_reads_late_gets_every_answer_in_order() {
+    let server = SOCKKIT.serve_on("unix-dgram", "echo", &[]).expect("every kernel has Unix sockets");
+    let connected = server.peer();
+    for number in 0..60_u8 {
+        connected.send(&[number]).expect("send");
+    }
+    for number in 0..60_u8 {
+        assert_eq!(connected.recv(), [number], "connected");
+    }
+    // Its queue is as long as net.unix.max_dgram_qlen says: 10, or a little more.
+    let named = UnixDatagram::bind(server.place().directory().join("named")).expect("bind");
+    named.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
+    named.set_write_timeout(Some(PATIENCE)).expect("SO_SNDTIMEO");
+    let path = server.url().trim_start_matches("unix-dgram:").to_owned();
+    for number in 0..60_u8 {
+        named.send_to(&[number], &path).expect("send");
+    }
+    for number in 0..60_u8 {
+        let mut answer = [0; 16];
+        let length = named.recv(&mut answer).unwrap_or_else(|error| panic!("answer {number}: {error}"));
+        assert_eq!(answer[..length], [number]);
+    }
+    let summary = server.summary();
+    assert_eq!(summary.get(&["messages", "answered"]), 120, "{}", summary.0);
+    summary.assert_balanced();
+}

@@ -1,5 +1,6 @@
 //! The end of a server: asked for, asked for twice, or sudden.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -167,4 +168,184 @@ fn it_ends_by_itself_when_told_so() {
     let finished = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--duration", "300ms"]).wait(PATIENCE);
     finished.assert_clean();
     assert!(begin.elapsed() >= Duration::from_millis(300));
+}
+
+/// `--accept` is exact, however many workers take from however many listeners at once.
+#[test]
+fn accept_is_exact_among_workers_and_transports() {
+    let server = SOCKKIT.serve(&[
+        "--accept",
+        "40",
+        "--workers",
+        "2",
+        "--grace",
+        "1s",
+        "--tcp",
+        "127.0.0.1:0",
+        "--udp",
+        "127.0.0.1:0",
+    ]);
+    let [tcp, udp] = ["tcp", "udp"].map(|scheme| server.url(scheme).to_owned());
+    let ended = AtomicBool::new(false);
+    let finished = thread::scope(|scope| {
+        for _ in 0..4 {
+            // A connection that comes too late is refused or reset.
+            scope.spawn(|| {
+                while !ended.load(Ordering::SeqCst) {
+                    let Ok(peer) = Peer::open(&tcp, PeerOptions::default()) else { break };
+                    let _ = peer.echo(b"one of forty");
+                }
+            });
+            // And a datagram that comes too late is not answered, or its port is unreachable.
+            scope.spawn(|| {
+                let peer = Peer::connect(&udp);
+                while !ended.load(Ordering::SeqCst) {
+                    match peer.echo_within(b"one of forty", Duration::from_millis(50)) {
+                        Err(error) if error.kind() != io::ErrorKind::TimedOut => break,
+                        _ => {}
+                    }
+                }
+            });
+        }
+        let finished = server.wait(PATIENCE);
+        ended.store(true, Ordering::SeqCst);
+        finished
+    });
+    finished.assert_clean();
+    let summary = finished.summary();
+    let connections = summary.get(&["connections", "accepted"]);
+    assert_eq!(connections + summary.get(&["messages", "received"]), 40, "{}", summary.0);
+    summary.assert_balanced();
+}
+
+/// `--accept` holds for those too who wait while the server ends.
+#[test]
+fn accept_is_exact_when_the_end_is_asked_for() {
+    for workers in ["1", "2"] {
+        let server =
+            SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--accept", "3", "--workers", workers, "--grace", "1s"]);
+        server.signal(Signal::SIGSTOP);
+        let waiting: Vec<Peer> = (0..10).map(|_| Peer::connect(server.url("tcp"))).collect();
+        server.signal(Signal::SIGTERM);
+        server.signal(Signal::SIGCONT);
+        for peer in &waiting {
+            peer.shutdown_write();
+        }
+        let finished = server.wait(PATIENCE);
+        finished.assert_clean();
+        let accepted = finished.summary().get(&["connections", "accepted"]);
+        assert!(accepted <= 3, "{workers} workers: {}", finished.stdout);
+        // Of several workers one may claim what waits at another.
+        assert!(accepted == 3 || workers != "1", "{}", finished.stdout);
+    }
+}
+
+/// To end takes turns for all connections, in which memory may run out: then connections end that were still to come.
+#[test]
+fn memory_runs_out_while_it_ends() {
+    let server = SOCKKIT.serve(&[
+        "--tcp",
+        "127.0.0.1:0",
+        "--workers",
+        "1",
+        "--grace",
+        "500ms",
+        "--max-memory",
+        "512KiB",
+        "--max-queue",
+        "256KiB",
+        "--sndbuf",
+        "4KiB",
+        "--rcvbuf",
+        "1MiB",
+    ]);
+    let open = || {
+        let options = PeerOptions { receive_buffer: Some(4 << 10), ..PeerOptions::default() };
+        Peer::open(server.url("tcp"), options).expect("connect")
+    };
+    let piece = noise(4, 64 << 10);
+    let write_much = |peer: &Peer| while peer.send_some(&piece).is_ok_and(|sent| sent.is_some()) {};
+    let deaf = open();
+    deaf.send(b"accepted").expect("send");
+    assert_eq!(deaf.read_exact(8).expect("an echo"), b"accepted");
+    let mut idle_since = Instant::now();
+    while idle_since.elapsed() < Duration::from_millis(100) {
+        if deaf.send_some(&piece).expect("send").is_some() {
+            idle_since = Instant::now();
+        }
+    }
+    server.signal(Signal::SIGSTOP);
+    let crowd: Vec<Peer> = (0..100).map(|_| open()).collect();
+    crowd.iter().for_each(write_much);
+    server.signal(Signal::SIGTERM);
+    server.signal(Signal::SIGCONT);
+    let finished = server.wait(PATIENCE);
+    finished.assert_clean();
+    let summary = finished.summary();
+    assert!(summary.get(&["connections", "ended", "memory_limit"]) > 0, "{}", summary.0);
+    let accepted = summary.get(&["connections", "accepted"]);
+    assert_eq!(accepted, summary.sum(&["connections", "ended"]), "{}", summary.0);
+    summary.assert_balanced();
+}
+
+/// T82: a flood of datagrams keeps nobody from ending it at once.
+#[test]
+fn t82_a_flood_of_datagrams_does_not_put_off_the_end() {
+    let server = SOCKKIT.serve(&["--udp", "127.0.0.1:0", "--workers", "1", "--grace", "0s"]);
+    let peers = [Peer::connect(server.url("udp")), Peer::connect(server.url("udp"))];
+    let (ended, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (finished, took) = thread::scope(|scope| {
+        for peer in &peers {
+            scope.spawn(|| {
+                let begin = Instant::now();
+                while !ended.load(Ordering::Relaxed) && begin.elapsed() < 2 * PATIENCE {
+                    // Once the port is gone that is an error now and then.
+                    let _ = peer.send_some(b"more!");
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        wait_until("the flood is there", || sent.load(Ordering::Relaxed) > 10_000);
+        server.signal(Signal::SIGTERM);
+        server.signal(Signal::SIGTERM);
+        let begin = Instant::now();
+        let finished = server.wait(PATIENCE);
+        ended.store(true, Ordering::Relaxed);
+        (finished, begin.elapsed())
+    });
+    assert!(took < Duration::from_secs(3), "it took {took:?}");
+    assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+}
+
+/// T82: a terminal or a service manager that closes sends SIGHUP along, and does not mean "at once" by it.
+#[test]
+fn t82_a_hangup_along_with_the_signal_does_not_cut_it_short() {
+    let server = SOCKKIT.serve(&[
+        "--tcp",
+        "127.0.0.1:0",
+        "--grace",
+        "10m",
+        "--max-queue",
+        "64KiB",
+        "--sndbuf",
+        "4KiB",
+    ]);
+    let options = PeerOptions { receive_buffer: Some(4 << 10), ..PeerOptions::default() };
+    let peer = Peer::open(server.url("tcp"), options).expect("connect");
+    peer.echo(b"accepted").expect("an echo");
+    // More than the socket buffers take back, less than the server takes without being read.
+    let question = noise(13, 96 << 10);
+    peer.send(&question).expect("send");
+    server.signal(Signal::SIGTERM);
+    server.signal(Signal::SIGHUP);
+    wait_until("it begins to end", || Peer::open(server.url("tcp"), PeerOptions::default()).is_err());
+    server.signal(Signal::SIGHUP);
+    let back = peer.read_to_end().expect("an answer and an end, no reset");
+    assert!(back == question, "{} bytes of {} came back", back.len(), question.len());
+    drop(peer);
+    let finished = server.wait(PATIENCE);
+    finished.assert_clean();
+    let summary = finished.summary();
+    assert_eq!(summary.get(&["connections", "ended", "shutdown"]), 0, "{}", summary.0);
+    summary.assert_balanced();
 }

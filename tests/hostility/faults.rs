@@ -1,11 +1,14 @@
 //! System calls that fail: strace(1) puts the errors in. Each run is a fixed scenario, and ends with success or with
 //! an error that the documentation knows; never with a hang, a panic or a server that does not serve any more.
 
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use sockkit_tests::{PATIENCE, Peer, PeerOptions, Server, holds_within, noise, skip, strace_works};
+use sockkit_tests::{
+    PATIENCE, Peer, PeerOptions, Server, holds_within, noise, run_to_end, skip, strace_works,
+};
 use tempfile::TempDir;
 
 use crate::SOCKKIT;
@@ -236,4 +239,23 @@ fn t62_a_storm_of_signals_loses_nothing() {
     let summary = server.summary();
     assert_eq!(summary.get(&["bytes", "sent"]), 32 << 20, "{}", summary.0);
     summary.assert_balanced();
+}
+
+/// A server of which one worker cannot work says that it is not ready.
+#[test]
+fn no_ready_line_before_every_worker_is_ready() {
+    if !strace_works() {
+        skip!("strace cannot trace here");
+    }
+    for workers in ["1", "2"] {
+        let mut command = Command::new("strace");
+        command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=epoll_ctl"]);
+        command.args(["-e", "inject=epoll_ctl:error=ENOMEM:when=1"]).arg(SOCKKIT.path());
+        command.args(["serve", "--tcp", "127.0.0.1:0", "--duration", "20s", "--workers", workers]);
+        let output = run_to_end(command, b"");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(6), "{stderr}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "a ready line");
+        assert!(!stderr.is_empty() && !stderr.contains("panicked"), "{stderr}");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sockkit_tests::{
     PATIENCE, Peer, Server, Spoofer, holds_within, in_netns, need_tool, or_skip, rss_bytes,
-    udp_datagrams_received,
+    udp_datagrams_received, wait_until,
 };
 
 use crate::SOCKKIT;
@@ -198,5 +198,59 @@ fn t26_a_crowd_of_sources_costs_no_memory() {
         let after = rss_bytes(server.pid());
         assert!(after < before + (2 << 20), "resident memory grew from {before} to {after} bytes");
         server.summary().assert_balanced();
+    }));
+}
+
+/// T24: the same for a listener that is bound to the address of many.
+#[test]
+fn t24_a_listener_on_a_group_answers_nobody() {
+    need_tool!("ip");
+    or_skip!(in_netns(|| {
+        add_interface();
+        ip("route add 224.0.0.0/4 dev wire");
+        for group in ["10.77.0.255", "224.0.0.1"] {
+            let server = SOCKKIT.serve(&["--udp", &format!("{group}:0"), "--workers", "1"]);
+            let client = UdpSocket::bind("10.77.0.1:0").expect("bind");
+            client.set_broadcast(true).expect("SO_BROADCAST");
+            let before = udp_datagrams_received();
+            client.send_to(b"anybody?", udp_address(&server)).expect("send");
+            wait_until("the server has received it", || udp_datagrams_received() > before);
+            let summary = server.summary();
+            assert_eq!(summary.get(&["messages", "received"]), 1, "{group}: {}", summary.0);
+            assert_eq!(summary.get(&["messages", "dropped", "multicast"]), 1, "{group}: {}", summary.0);
+            summary.assert_balanced();
+            client.set_nonblocking(true).expect("fcntl");
+            assert!(client.recv(&mut [0; 16]).is_err(), "{group} was answered");
+        }
+    }));
+}
+
+/// The way out for broadcasts: each is answered, and once, though every worker gets a copy.
+#[test]
+fn a_broadcast_is_answered_once_when_allowed() {
+    need_tool!("ip");
+    or_skip!(in_netns(|| {
+        add_interface();
+        for any in ["0.0.0.0:0", "[::]:0"] {
+            let server = SOCKKIT.serve(&["--udp", any, "--workers", "2", "--allow-any-source"]);
+            let (_, port) = server.url("udp").rsplit_once(':').expect("a port");
+            let broadcast = ("10.77.0.255", port.parse::<u16>().expect("a port"));
+            let client = UdpSocket::bind("10.77.0.1:0").expect("bind");
+            client.set_broadcast(true).expect("SO_BROADCAST");
+            client.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
+            for question in [b"one?", b"two?"] {
+                client.send_to(question, broadcast).expect("send");
+                let mut answer = [0; 16];
+                let (length, from) =
+                    client.recv_from(&mut answer).unwrap_or_else(|error| panic!("{any}: {error}"));
+                assert_eq!(&answer[..length], question, "{any}");
+                assert_eq!(from.port(), broadcast.1, "{any}");
+            }
+            let summary = server.summary();
+            assert_eq!(summary.get(&["messages", "answered"]), 2, "{any}: {}", summary.0);
+            summary.assert_balanced();
+            client.set_nonblocking(true).expect("fcntl");
+            assert!(client.recv(&mut [0; 16]).is_err(), "{any}: answered twice");
+        }
     }));
 }

@@ -1,11 +1,16 @@
 //! Peers that do not read, or read or write too slowly, and the memory and the time that they cost.
 
+use std::collections::HashMap;
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use sockkit_tests::{
-    PATIENCE, Peer, PeerOptions, Pinger, holds_within, noise, observe_for, rss_bytes, wait_until,
+    PATIENCE, Peer, PeerOptions, Pinger, Server, holds_within, noise, observe_for, rss_bytes, skip,
+    strace_works, wait_until,
 };
 
 use crate::SOCKKIT;
@@ -225,4 +230,85 @@ fn a_full_server_resets_the_next() {
         let summary = server.summary();
         assert!(summary.get(&["connections", "refused", reason]) >= 1, "{}", summary.0);
     }
+}
+
+/// The most bytes that a trace shows to be received from one descriptor between two waits.
+fn largest_turn(trace: &str) -> u64 {
+    let (mut turns, mut largest) = (HashMap::<&str, u64>::new(), 0);
+    let mut unfinished = "";
+    for line in trace.lines() {
+        if line.contains("epoll_wait") || line.contains("epoll_pwait") {
+            turns.clear();
+            continue;
+        }
+        // PID recvfrom(FD, ...) = BYTES, in two lines when another thread comes between.
+        let begun = line.split_once("recvfrom(").and_then(|(_, rest)| rest.split_once(',')).map(|(fd, _)| fd);
+        let fd = begun.unwrap_or(unfinished);
+        unfinished = fd;
+        let received = line.rsplit_once(" = ").and_then(|(_, bytes)| bytes.parse::<u64>().ok());
+        if let Some(received) = received.filter(|_| line.contains("recvfrom")) {
+            let turn = turns.entry(fd).or_default();
+            *turn += received;
+            largest = largest.max(*turn);
+        }
+    }
+    largest
+}
+
+/// Who floods gets its share of a turn and no more, however often there is news of it: one turn for what it has left, and
+/// one for what is new, of 256 KiB each.
+#[test]
+fn a_busy_peer_gets_no_more_than_its_share() {
+    const SHARE: u64 = 256 << 10;
+    if !strace_works() {
+        skip!("strace cannot trace here");
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("trace");
+    let mut command = Command::new("strace");
+    command.args([
+        "-D",
+        "-f",
+        "-q",
+        "-s",
+        "0",
+        "-e",
+        "trace=recvfrom,epoll_wait,epoll_pwait,epoll_pwait2",
+        "-o",
+    ]);
+    command.arg(&file).arg(SOCKKIT.path()).args(["serve", "--json", "--workers", "1", "--rcvbuf", "1MiB"]);
+    command.args(["--tcp", "127.0.0.1:0", "discard@tcp://127.0.0.1:0"]);
+    let server = Server::start(command, 2).unwrap_or_else(|not_ready| panic!("{not_ready}"));
+    let [echo, discard] = [0, 1].map(|index| server.urls()[index].clone());
+    let pinger = Pinger::start(&echo);
+    let peers: Vec<Peer> = (0..3).map(|_| Peer::connect(&discard)).collect();
+    let (done, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for peer in &peers {
+            scope.spawn(|| {
+                let piece = noise(5, 256 << 10);
+                while !done.load(Ordering::Relaxed) && peer.send(&piece).is_ok() {
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let flooded = holds_within(PATIENCE, || sent.load(Ordering::Relaxed) > 400);
+        let healthy = holds_within(PATIENCE, || pinger.answered() > 20);
+        done.store(true, Ordering::Relaxed);
+        assert!(flooded && healthy, "{} answers to a healthy peer", pinger.answered());
+    });
+    pinger.finish();
+    drop(peers);
+    let finished = server.stop();
+    finished.assert_clean();
+    finished.summary().assert_balanced();
+    // The tracer ends a little later.
+    let mut trace = String::new();
+    wait_until("the trace is complete", || {
+        trace = fs::read_to_string(&file).expect("the trace");
+        trace.ends_with("+++ exited with 0 +++\n")
+    });
+    let largest = largest_turn(&trace);
+    assert!(largest > SHARE / 2, "{largest} bytes a turn are no flood");
+    assert!(largest <= 2 * SHARE, "{largest} bytes in one turn");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{SockaddrStorage, getsockname};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, getsockname, send};
 use nix::unistd::Pid;
 use sockkit_tests::{
     PATIENCE, Peer, Pinger, Server, in_netns, need_tool, noise, observe_for, or_skip, skip, wait_for_exit,
@@ -245,4 +245,25 @@ fn t70_a_frozen_peer_loses_nothing() {
     File::open(&output).expect("open").read_to_end(&mut back).expect("read");
     assert!(back == bytes, "{} bytes sent, {} came back", bytes.len(), back.len());
     pinger.finish();
+}
+
+/// Urgent data (tcp(7)) cuts a read short, which does not mean that nothing follows: what follows is answered without
+/// waiting for more to come.
+#[test]
+fn urgent_data_holds_nothing_back() {
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--workers", "1"]);
+    let peer = Peer::connect(server.url("tcp"));
+    peer.echo(b"accepted").expect("an echo");
+    for _ in 0..20 {
+        server.signal(Signal::SIGSTOP);
+        peer.send(b"before").expect("send");
+        send(peer.as_fd().as_raw_fd(), b"!", MsgFlags::MSG_OOB).expect("send urgently");
+        peer.send(b"behind").expect("send");
+        server.signal(Signal::SIGCONT);
+        assert_eq!(peer.read_exact(12).expect("an echo"), b"beforebehind");
+    }
+    drop(peer);
+    let finished = server.stop();
+    finished.assert_clean();
+    finished.summary().assert_balanced();
 }

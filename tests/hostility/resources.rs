@@ -1,10 +1,13 @@
 //! Running out of descriptors, wearing out over time, and the cost of many.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use sockkit_tests::{
     Peer, Pinger, Server, cpu_time, need_tool, observe_for, open_files, raise_file_limit, rss_bytes, skip,
     wait_until,
@@ -129,4 +132,44 @@ fn t52_ten_thousand_idle_connections() {
     }
     server.wait_for_sockets(files);
     server.stop().assert_clean();
+}
+
+/// Descriptors that a peer sends along (unix(7), SCM_RIGHTS) do not stay open, and what follows them is answered. A
+/// kernel that knows SO_PASSRIGHTS refuses to send them at all.
+#[test]
+fn descriptors_that_are_sent_along_do_not_stay() {
+    for scheme in ["unix", "unix-dgram", "unix-seqpacket"] {
+        let server =
+            SOCKKIT.serve_on(scheme, "echo", &["--workers", "1"]).expect("every kernel has Unix sockets");
+        let peer = server.peer();
+        peer.echo(b"in").expect("an echo");
+        let files = open_files(server.pid());
+        let gift = tempfile::tempfile().expect("a file");
+        let gifts = [gift.as_raw_fd(); 3];
+        for round in 0..50_u8 {
+            server.signal(Signal::SIGSTOP);
+            let content = [IoSlice::new(b"with a gift")];
+            let rights = [ControlMessage::ScmRights(&gifts)];
+            let sent =
+                sendmsg::<()>(peer.as_fd().as_raw_fd(), &content, &rights, MsgFlags::MSG_NOSIGNAL, None);
+            peer.send(&[round; 100]).expect("send");
+            server.signal(Signal::SIGCONT);
+            let mut expected = vec![round; 100];
+            match sent {
+                Ok(11) if scheme == "unix" => drop(expected.splice(0..0, *b"with a gift")),
+                Ok(11) => assert_eq!(peer.recv(), b"with a gift", "{scheme}"),
+                Err(Errno::EPERM) => {}
+                other => panic!("{scheme}: {other:?}"),
+            }
+            let back = if scheme == "unix" {
+                peer.read_exact(expected.len()).expect("an echo")
+            } else {
+                peer.recv()
+            };
+            assert!(back == expected, "{scheme}: {back:?} came back");
+        }
+        assert_eq!(open_files(server.pid()), files, "{scheme}");
+        drop(peer);
+        server.summary().assert_balanced();
+    }
 }
