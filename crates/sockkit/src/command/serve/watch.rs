@@ -78,9 +78,10 @@ pub(super) fn until_ended(
         while let Some(ask) = signals.next() {
             match ask {
                 Ask::Plainly if ending => running.abort(),
-                _ => running.drain(),
+                Ask::Plainly | Ask::Along => running.drain(),
             }
-            ending = true;
+            // The kernel tells of SIGHUP first, whichever was sent first.
+            ending |= ask == Ask::Plainly;
         }
         if let (Some(moment), Some(interval)) = (next_stats, args.stats)
             && moment <= Instant::now()
