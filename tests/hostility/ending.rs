@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use sockkit_tests::{PATIENCE, Peer, PeerOptions, Server, noise, wait_until};
+use sockkit_tests::{PATIENCE, Peer, PeerOptions, Server, noise, skip, strace_works, wait_until};
 
 use crate::SOCKKIT;
 
@@ -171,6 +171,12 @@ fn it_ends_by_itself_when_told_so() {
 /// `--accept` is exact, however many workers take from however many listeners at once.
 #[test]
 fn accept_is_exact_among_workers_and_transports() {
+    for _ in 0..20 {
+        accept_forty();
+    }
+}
+
+fn accept_forty() {
     let server = SOCKKIT.serve(&[
         "--accept",
         "40",
@@ -212,7 +218,8 @@ fn accept_is_exact_among_workers_and_transports() {
     finished.assert_clean();
     let summary = finished.summary();
     let connections = summary.get(&["connections", "accepted"]);
-    assert_eq!(connections + summary.get(&["messages", "received"]), 40, "{}", summary.0);
+    let messages = summary.get(&["messages", "received"]);
+    assert_eq!(connections + messages, 40, "{connections} + {messages}: {}", summary.0);
     summary.assert_balanced();
 }
 
@@ -263,9 +270,16 @@ fn memory_runs_out_while_it_ends() {
     };
     let piece = noise(4, 64 << 10);
     let write_much = |peer: &Peer| while peer.send_some(&piece).is_ok_and(|sent| sent.is_some()) {};
+    // These keep places free among which the crowd comes before whom it pushes out.
+    let placeholders: Vec<Peer> = (0..20).map(|_| open()).collect();
+    for peer in &placeholders {
+        peer.echo(b"accepted").expect("an echo");
+    }
     let deaf = open();
-    deaf.send(b"accepted").expect("send");
-    assert_eq!(deaf.read_exact(8).expect("an echo"), b"accepted");
+    deaf.echo(b"accepted").expect("an echo");
+    let sockets = server.sockets();
+    drop(placeholders);
+    server.wait_for_sockets(sockets - 20);
     let mut idle_since = Instant::now();
     while idle_since.elapsed() < Duration::from_millis(100) {
         if deaf.send_some(&piece).expect("send").is_some() {
@@ -289,7 +303,17 @@ fn memory_runs_out_while_it_ends() {
 /// T82: a flood of datagrams keeps nobody from ending it at once.
 #[test]
 fn t82_a_flood_of_datagrams_does_not_put_off_the_end() {
-    let server = SOCKKIT.serve(&["--udp", "127.0.0.1:0", "--workers", "1", "--grace", "0s"]);
+    if !strace_works() {
+        skip!("strace cannot slow it down here");
+    }
+    // A slow machine: 5 ms a batch, in which the flood fills the next one.
+    let server = SOCKKIT
+        .serve_with_fault(
+            "recvmmsg:delay_enter=5000",
+            None,
+            &["--udp", "127.0.0.1:0", "--workers", "1", "--grace", "0s"],
+        )
+        .unwrap_or_else(|not_ready| panic!("{not_ready}"));
     let peers = [Peer::connect(server.url("udp")), Peer::connect(server.url("udp"))];
     let (ended, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     let (finished, took) = thread::scope(|scope| {
@@ -311,7 +335,7 @@ fn t82_a_flood_of_datagrams_does_not_put_off_the_end() {
         ended.store(true, Ordering::Relaxed);
         (finished, begin.elapsed())
     });
-    assert!(took < Duration::from_secs(3), "it took {took:?}");
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
     assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
 }
 
