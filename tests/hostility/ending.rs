@@ -1,5 +1,6 @@
 //! The end of a server: asked for, asked for twice, or sudden.
 
+use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -230,12 +231,17 @@ fn accept_is_exact_when_the_end_is_asked_for() {
         let server =
             SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--accept", "3", "--workers", workers, "--grace", "1s"]);
         server.signal(Signal::SIGSTOP);
+        wait_until("all its threads have stopped", || {
+            let mut threads = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("its threads");
+            threads.all(|thread| {
+                let status = fs::read_to_string(thread.expect("a thread").path().join("status"));
+                status.is_ok_and(|status| status.contains("State:\tT"))
+            })
+        });
         let waiting: Vec<Peer> = (0..10).map(|_| Peer::connect(server.url("tcp"))).collect();
         server.signal(Signal::SIGTERM);
         server.signal(Signal::SIGCONT);
-        for peer in &waiting {
-            peer.shutdown_write();
-        }
+        drop(waiting);
         let finished = server.wait(PATIENCE);
         finished.assert_clean();
         let accepted = finished.summary().get(&["connections", "accepted"]);
@@ -355,11 +361,10 @@ fn t82_a_hangup_along_with_the_signal_does_not_cut_it_short() {
     let options = PeerOptions { receive_buffer: Some(4 << 10), ..PeerOptions::default() };
     let peer = Peer::open(server.url("tcp"), options).expect("connect");
     peer.echo(b"accepted").expect("an echo");
-    // More than the socket buffers take back, less than the server takes without being read.
-    let question = noise(13, 96 << 10);
+    // More than the socket buffers take back, and no more than the first window: all of it is received when send returns.
+    let question = noise(13, 32 << 10);
     peer.send(&question).expect("send");
     server.signal(Signal::SIGTERM);
-    server.signal(Signal::SIGHUP);
     wait_until("it begins to end", || Peer::open(server.url("tcp"), PeerOptions::default()).is_err());
     server.signal(Signal::SIGHUP);
     let back = peer.read_to_end().expect("an answer and an end, no reset");
