@@ -243,20 +243,27 @@ fn t32_who_reads_late_gets_every_answer_in_order() {
     for number in 0..60_u8 {
         assert_eq!(connected.recv(), [number], "connected");
     }
-    // Its queue is as long as net.unix.max_dgram_qlen says: 10, or a little more.
-    let named = UnixDatagram::bind(server.place().directory().join("named")).expect("bind");
-    named.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
-    named.set_write_timeout(Some(PATIENCE)).expect("SO_SNDTIMEO");
+    // The queue of one that is not connected is as long as net.unix.max_dgram_qlen says: 10, or a little more.
     let path = server.url().trim_start_matches("unix-dgram:").to_owned();
+    let named = ["one", "two", "three"].map(|name| {
+        let socket = UnixDatagram::bind(server.place().directory().join(name)).expect("bind");
+        socket.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
+        socket.set_write_timeout(Some(PATIENCE)).expect("SO_SNDTIMEO");
+        socket
+    });
     for number in 0..60_u8 {
-        named.send_to(&[number], &path).expect("send");
+        for socket in &named {
+            socket.send_to(&[number], &path).expect("send");
+        }
     }
-    for number in 0..60_u8 {
-        let mut answer = [0; 16];
-        let length = named.recv(&mut answer).unwrap_or_else(|error| panic!("answer {number}: {error}"));
-        assert_eq!(answer[..length], [number]);
+    for socket in &named {
+        for number in 0..60_u8 {
+            let mut answer = [0; 16];
+            let length = socket.recv(&mut answer).unwrap_or_else(|error| panic!("answer {number}: {error}"));
+            assert_eq!(answer[..length], [number]);
+        }
     }
     let summary = server.summary();
-    assert_eq!(summary.get(&["messages", "answered"]), 120, "{}", summary.0);
+    assert_eq!(summary.get(&["messages", "answered"]), 240, "{}", summary.0);
     summary.assert_balanced();
 }

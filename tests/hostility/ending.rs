@@ -1,12 +1,13 @@
 //! The end of a server: asked for, asked for twice, or sudden.
 
+use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use sockkit_tests::{PATIENCE, Peer, PeerOptions, Server, noise, wait_until};
+use sockkit_tests::{PATIENCE, Peer, PeerOptions, Server, noise, skip, strace_works, wait_until};
 
 use crate::SOCKKIT;
 
@@ -173,6 +174,12 @@ fn it_ends_by_itself_when_told_so() {
 /// `--accept` is exact, however many workers take from however many listeners at once.
 #[test]
 fn accept_is_exact_among_workers_and_transports() {
+    for _ in 0..20 {
+        accept_forty();
+    }
+}
+
+fn accept_forty() {
     let server = SOCKKIT.serve(&[
         "--accept",
         "40",
@@ -214,7 +221,8 @@ fn accept_is_exact_among_workers_and_transports() {
     finished.assert_clean();
     let summary = finished.summary();
     let connections = summary.get(&["connections", "accepted"]);
-    assert_eq!(connections + summary.get(&["messages", "received"]), 40, "{}", summary.0);
+    let messages = summary.get(&["messages", "received"]);
+    assert_eq!(connections + messages, 40, "{connections} + {messages}: {}", summary.0);
     summary.assert_balanced();
 }
 
@@ -225,12 +233,17 @@ fn accept_is_exact_when_the_end_is_asked_for() {
         let server =
             SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--accept", "3", "--workers", workers, "--grace", "1s"]);
         server.signal(Signal::SIGSTOP);
+        wait_until("all its threads have stopped", || {
+            let mut threads = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("its threads");
+            threads.all(|thread| {
+                let status = fs::read_to_string(thread.expect("a thread").path().join("status"));
+                status.is_ok_and(|status| status.contains("State:\tT"))
+            })
+        });
         let waiting: Vec<Peer> = (0..10).map(|_| Peer::connect(server.url("tcp"))).collect();
         server.signal(Signal::SIGTERM);
         server.signal(Signal::SIGCONT);
-        for peer in &waiting {
-            peer.shutdown_write();
-        }
+        drop(waiting);
         let finished = server.wait(PATIENCE);
         finished.assert_clean();
         let accepted = finished.summary().get(&["connections", "accepted"]);
@@ -265,9 +278,16 @@ fn memory_runs_out_while_it_ends() {
     };
     let piece = noise(4, 64 << 10);
     let write_much = |peer: &Peer| while peer.send_some(&piece).is_ok_and(|sent| sent.is_some()) {};
+    // These keep places free among which the crowd comes before whom it pushes out.
+    let placeholders: Vec<Peer> = (0..20).map(|_| open()).collect();
+    for peer in &placeholders {
+        peer.echo(b"accepted").expect("an echo");
+    }
     let deaf = open();
-    deaf.send(b"accepted").expect("send");
-    assert_eq!(deaf.read_exact(8).expect("an echo"), b"accepted");
+    deaf.echo(b"accepted").expect("an echo");
+    let sockets = server.sockets();
+    drop(placeholders);
+    server.wait_for_sockets(sockets - 20);
     let mut idle_since = Instant::now();
     while idle_since.elapsed() < Duration::from_millis(100) {
         if deaf.send_some(&piece).expect("send").is_some() {
@@ -291,7 +311,17 @@ fn memory_runs_out_while_it_ends() {
 /// T82: a flood of datagrams keeps nobody from ending it at once.
 #[test]
 fn t82_a_flood_of_datagrams_does_not_put_off_the_end() {
-    let server = SOCKKIT.serve(&["--udp", "127.0.0.1:0", "--workers", "1", "--grace", "0s"]);
+    if !strace_works() {
+        skip!("strace cannot slow it down here");
+    }
+    // A slow machine: 5 ms a batch, in which the flood fills the next one.
+    let server = SOCKKIT
+        .serve_with_fault(
+            "recvmmsg:delay_enter=5000",
+            None,
+            &["--udp", "127.0.0.1:0", "--workers", "1", "--grace", "0s"],
+        )
+        .unwrap_or_else(|not_ready| panic!("{not_ready}"));
     let peers = [Peer::connect(server.url("udp")), Peer::connect(server.url("udp"))];
     let (ended, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     let (finished, took) = thread::scope(|scope| {
@@ -313,7 +343,7 @@ fn t82_a_flood_of_datagrams_does_not_put_off_the_end() {
         ended.store(true, Ordering::Relaxed);
         (finished, begin.elapsed())
     });
-    assert!(took < Duration::from_secs(3), "it took {took:?}");
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
     assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
 }
 
@@ -333,11 +363,10 @@ fn t82_a_hangup_along_with_the_signal_does_not_cut_it_short() {
     let options = PeerOptions { receive_buffer: Some(4 << 10), ..PeerOptions::default() };
     let peer = Peer::open(server.url("tcp"), options).expect("connect");
     peer.echo(b"accepted").expect("an echo");
-    // More than the socket buffers take back, less than the server takes without being read.
-    let question = noise(13, 96 << 10);
+    // More than the socket buffers take back, and no more than the first window: all of it is received when send returns.
+    let question = noise(13, 32 << 10);
     peer.send(&question).expect("send");
     server.signal(Signal::SIGTERM);
-    server.signal(Signal::SIGHUP);
     wait_until("it begins to end", || Peer::open(server.url("tcp"), PeerOptions::default()).is_err());
     server.signal(Signal::SIGHUP);
     let back = peer.read_to_end().expect("an answer and an end, no reset");
