@@ -366,7 +366,9 @@ fn t82_a_hangup_along_with_the_signal_does_not_cut_it_short() {
     // More than the socket buffers take back, and no more than the first window: all of it is received when send returns.
     let question = noise(13, 32 << 10);
     peer.send(&question).expect("send");
+    // The kernel tells of SIGHUP first when both wait.
     server.signal(Signal::SIGTERM);
+    server.signal(Signal::SIGHUP);
     wait_until("it begins to end", || Peer::open(server.url("tcp"), PeerOptions::default()).is_err());
     server.signal(Signal::SIGHUP);
     let back = peer.read_to_end().expect("an answer and an end, no reset");
