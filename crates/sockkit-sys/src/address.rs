@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The longest path that fits `sun_path` with its terminating zero byte (unix(7): 108 bytes on Linux).
-pub(crate) const UNIX_PATH_MAX: usize = 107;
+pub const UNIX_PATH_MAX: usize = 107;
 
 /// The name of a Unix-domain socket, unix(7), "Address format".
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

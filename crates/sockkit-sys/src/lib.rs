@@ -17,7 +17,7 @@ mod socket;
 mod testing;
 mod uring;
 
-pub use address::{SockAddr, UnixName};
+pub use address::{SockAddr, UNIX_PATH_MAX, UnixName};
 pub use batch::{Ancillary, Batch, Datagram, SendFailure};
 pub use message::{Received, receive_datagram, receive_record};
 pub use socket::{

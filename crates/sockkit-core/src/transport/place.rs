@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType, getaddrinfo};
-use sockkit_sys::UnixName;
+use sockkit_sys::{UNIX_PATH_MAX, UnixName};
 
 use super::{Form, Role, Session, Transport};
 use crate::address::Address;
@@ -292,10 +292,10 @@ fn is_service_name(text: &str) -> bool {
 fn parse_path(text: &str) -> Result<UnixName, &'static str> {
     match text.strip_prefix('@') {
         Some("") => Err("the abstract name behind @ is empty"),
-        Some(name) if name.len() > 107 => Err("an abstract name has at most 107 bytes"),
+        Some(name) if name.len() > UNIX_PATH_MAX => Err("an abstract name has at most 107 bytes"),
         Some(name) => Ok(UnixName::Abstract(name.as_bytes().to_vec())),
         None if text.is_empty() => Err("the path is empty"),
-        None if text.len() > 107 => Err("the path of a Unix socket has at most 107 bytes"),
+        None if text.len() > UNIX_PATH_MAX => Err("the path of a Unix socket has at most 107 bytes"),
         None if text.contains('\0') => Err("a path has no zero byte in it"),
         None => Ok(UnixName::Path(text.into())),
     }
