@@ -222,6 +222,15 @@ impl Batch {
         }
     }
 
+    /// Who sent the datagram in a slot that [`Batch::receive`] filled.
+    ///
+    /// # Panics
+    /// If the last receive has not filled this slot.
+    pub fn source(&self, slot: usize) -> &SockAddr {
+        assert!(slot < self.filled, "there is no datagram in slot {slot}");
+        &self.names[slot]
+    }
+
     /// Queues the first `length` bytes of a slot's buffer as the answer to its source. The answer leaves from the
     /// address that received the datagram, where the socket reports that.
     ///

@@ -11,7 +11,7 @@ use sockkit_core::{Address, Sharing, UnixName};
 use sockkit_sys::SockAddr;
 
 use super::connection::{Connection, Ready};
-use super::{Token, Worker};
+use super::{Token, Worker, errno};
 use crate::clock::{Nanos, nanos};
 use crate::deadlines::Armed;
 use crate::observer::Event;
@@ -115,7 +115,7 @@ impl<S: Service> Worker<S> {
             Err(error) => error,
         };
         let observer = &self.shared.observer;
-        match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
+        match errno(&error) {
             EAGAIN => Outcome::Empty,
             // accept(2): "errors already pending on the new socket", and what a peer that gave up leaves behind.
             ECONNABORTED | EPROTO | EPERM | ENETDOWN | ENOPROTOOPT | EHOSTDOWN | ENONET | EHOSTUNREACH

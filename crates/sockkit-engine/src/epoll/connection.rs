@@ -9,7 +9,7 @@ use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
 use sockkit_core::Framing;
 use sockkit_sys::Received;
 
-use super::{Token, Worker};
+use super::{Token, Worker, errno};
 use crate::conversation::Next;
 use crate::counters::EndReason;
 use crate::deadlines::Armed;
@@ -281,7 +281,7 @@ fn receive_stream(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
 }
 
 fn reason_of(error: &io::Error) -> EndReason {
-    match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
+    match errno(error) {
         Errno::ECONNRESET | Errno::EPIPE | Errno::ECONNABORTED => EndReason::PeerReset,
         _ => EndReason::Failed,
     }

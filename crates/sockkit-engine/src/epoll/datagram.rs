@@ -14,7 +14,7 @@ use sockkit_sys::{Ancillary, Batch, Datagram, SendFailure, SockAddr, receive_que
 
 use super::appetite::Appetite;
 use super::late::{Fate, Late};
-use super::{Token, Worker};
+use super::{Token, Worker, errno};
 use crate::bucket::RateLimit;
 use crate::clock::{Nanos, nanos};
 use crate::counters::{Counters, DropReason};
@@ -122,7 +122,7 @@ impl<S: Service> Datagrams<S> {
             Wait::ForOne => batch.wait_and_receive(fd, wanted),
         };
         let count = *received.as_ref().unwrap_or(&0);
-        let is_phantom = |batch: &mut Batch, slot| !unix && !batch.datagram(slot).source.is_named();
+        let is_phantom = |batch: &Batch, slot| !unix && !batch.source(slot).is_named();
         let came = (0..count).filter(|&slot| !is_phantom(batch, slot)).count();
         if books.shared.admission.settle(wanted as u64, came as u64) {
             books.shared.raise(Stage::Full);
@@ -141,15 +141,16 @@ impl<S: Service> Datagrams<S> {
         let mut turn = if count == wanted { Turn::MayHaveMore } else { Turn::Empty };
         for slot in 0..count {
             if is_phantom(batch, slot) {
-                // No datagram: the socket was shut down to end a wait, and this is how it says that it is empty.
+                // No datagram: the socket was shut down to end a wait, and this is how it says that it is empty. One
+                // that came in that moment can still be behind it.
                 turn = Turn::Empty;
-                break;
+                continue;
             }
             let verdict = desk.judge(&*socket.post.service, batch.datagram(slot), &mut self.rate);
             books.enter(verdict);
             let Verdict::Answer(length) = verdict else { continue };
-            let Datagram { source, buffer, .. } = batch.datagram(slot);
-            if !self.late.is_empty() && self.late.has(index, source) {
+            if !self.late.is_empty() && self.late.has(index, batch.source(slot)) {
+                let Datagram { source, buffer, .. } = batch.datagram(slot);
                 if !self.late.keep(index, source, &buffer[..length], desk.now) {
                     books.enter(Verdict::Drop(DropReason::SendQueueFull));
                 }
@@ -394,8 +395,4 @@ impl<S: Service> Worker<S> {
 
 fn is_unix<S>(post: &Post<S>) -> bool {
     matches!(post.listener.address(), Address::Unix(_))
-}
-
-fn errno(error: &io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(0))
 }

@@ -12,6 +12,7 @@ mod connection;
 mod datagram;
 mod late;
 
+use std::io;
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -131,7 +132,7 @@ impl<S: Service> Worker<S> {
         for index in 0..worker.gates.len() {
             worker.open_gate(index).map_err(fail)?;
         }
-        if let Some(datagrams) = &worker.datagrams {
+        if let Some(datagrams) = worker.datagrams.as_ref().filter(|_| !worker.is_alone()) {
             datagrams.register(&worker.epoll).map_err(fail)?;
         }
         Ok(worker)
@@ -293,6 +294,11 @@ impl<S: Service> Worker<S> {
             self.end(slot, reason);
         }
     }
+}
+
+/// The error number of an error from a system call.
+fn errno(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(0))
 }
 
 #[cfg(test)]
