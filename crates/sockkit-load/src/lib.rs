@@ -1,0 +1,12 @@
+//! Clients that measure: they load a peer or ask it now and then, check every answer, and count what goes wrong.
+//!
+//! Nothing here knows how the server is made, and nothing but the protocol is relied on: any echo server will do.
+//! Nothing prints; what happens while a run lasts is told to an [`Observer`].
+
+mod outcome;
+mod run;
+mod workload;
+
+pub use outcome::{Interval, Outcome, Usage};
+pub use run::{Observer, run};
+pub use workload::{Arrivals, Mode, Pacing, Tuning, Verify, Workload};

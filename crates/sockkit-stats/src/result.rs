@@ -1,0 +1,399 @@
+//! The result document, `sockkit.result/1`: what a measurement found, as JSON.
+//!
+//! The names of the fields are the names in the JSON, which scripts rely on. Times are in nanoseconds, sizes in bytes,
+//! rates per second, ratios are plain numbers (1.03 is 3 % more). A field that is `null` was not measured, or cannot be
+//! told from so few samples; it is never 0 in place of that.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Estimate;
+
+/// The name and version of the format.
+pub const SCHEMA: &str = "sockkit.result/1";
+
+/// One measurement: a ping, a bench or a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Document {
+    /// `sockkit.result/1`.
+    pub schema: String,
+    /// The command line that repeats the measurement, quoted for a shell.
+    pub command: String,
+    /// What all that is random was drawn from: orders, arrivals, contents.
+    pub seed: u64,
+    /// Where it was measured.
+    pub environment: Environment,
+    /// What was measured, in the order in which it was asked for.
+    pub arms: Vec<Arm>,
+    /// What may be concluded, one for each arm and metric. Only comparisons have them.
+    pub verdicts: Vec<Verdict>,
+    /// What two runs of the same differ by on this machine, one for each baseline and metric. Only comparisons have it.
+    pub noise_floor: Vec<Noise>,
+    /// How the comparison went. Only comparisons have it.
+    pub experiment: Option<Experiment>,
+    /// What a reader should know before believing the figures, each one sentence.
+    pub warnings: Vec<String>,
+}
+
+/// The machine and its state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Environment {
+    /// When the measurement began, RFC 3339 in UTC.
+    pub started: String,
+    /// The name of the machine.
+    pub host: String,
+    /// `Linux 6.18.44 x86_64`.
+    pub kernel: String,
+    /// The model of the processor.
+    pub cpu: Option<String>,
+    /// Processors that this process may use.
+    pub cores: u32,
+    /// What the kernel does about each processor bug, from `/sys/devices/system/cpu/vulnerabilities`.
+    pub mitigations: BTreeMap<String, String>,
+    /// The frequency governor, null where there is none (as in most virtual machines).
+    pub governor: Option<String>,
+    /// The hypervisor, if this is known to be a virtual machine.
+    pub virtualization: Option<String>,
+    /// The kernel settings that decide how much a socket holds.
+    pub sysctls: BTreeMap<String, String>,
+    /// Load averages over 1, 5 and 15 minutes before the measurement.
+    pub load: Option<[f64; 3]>,
+    /// Share of the processors' time that the hypervisor gave to others during the measurement, in percent.
+    pub steal_percent: Option<f64>,
+    /// Versions: of `sockkit`, and of `rustc` where known.
+    pub versions: BTreeMap<String, String>,
+    /// The engine of the embedded servers: `epoll`.
+    pub engine: String,
+    /// Which processors the two ends ran on: `free`, `same-core`, `cross-core`.
+    pub placement: String,
+}
+
+/// One thing that was measured: a target with a size, a number of connections and a depth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Arm {
+    /// The target as it was typed: `tcp`, `udp://host:7`.
+    pub target: String,
+    /// The address that was used, as a URL.
+    pub address: Option<String>,
+    /// Whether sockkit started the server itself.
+    pub embedded: bool,
+    /// Bytes in a message.
+    pub size: u64,
+    /// Connections at a time.
+    pub connections: u64,
+    /// Messages outstanding on each connection.
+    pub depth: u64,
+    /// What was done.
+    pub mode: Mode,
+    /// How messages were sent: `closed loop (coordinated)`, `open loop, 1000/s, constant`, `paced`.
+    pub pacing: String,
+    /// Whole runs, each with connections of its own.
+    pub rounds: u64,
+    /// Seconds measured, all rounds together.
+    pub seconds: f64,
+    /// Whether the load generator failed to keep its schedule: percentiles are withheld then.
+    pub saturated: bool,
+    /// Round trips: from the scheduled send in an open loop, from the actual send in a closed one.
+    pub rtt_ns: Latency,
+    /// Round trips from the actual send, where there was a schedule.
+    pub service_ns: Option<Latency>,
+    /// How much later than scheduled the generator came to send, where there was a schedule.
+    pub lateness_ns: Option<Latency>,
+    /// More about the round trips of a `ping`.
+    pub spread: Option<Spread>,
+    /// Messages (in mode `connect`: connections) a second.
+    pub rate_per_s: Option<f64>,
+    /// Bytes a second, in one direction.
+    pub bytes_per_s: Option<f64>,
+    /// What a message costs.
+    pub cost: Cost,
+    /// Intervals of the figures above that are plain numbers, by name: `rate_per_s`, `cpu_ns_per_message`.
+    pub intervals: BTreeMap<String, Estimate>,
+    /// What became of the messages.
+    pub counters: Counters,
+    /// The socket options in force at our end, read back.
+    pub options: Options,
+    /// The round trips of `rtt_ns` of all rounds: HdrHistogram V2, base64.
+    pub histogram: Option<String>,
+    /// The same for `service_ns`.
+    pub service_histogram: Option<String>,
+    /// The same for `lateness_ns`.
+    pub lateness_histogram: Option<String>,
+    /// Each round.
+    pub samples: Vec<Sample>,
+    /// The second run of the baseline in each block, for the noise floor.
+    pub control: Vec<Sample>,
+}
+
+/// What was done with the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Round trips at a slow pace.
+    Ping,
+    /// Round trips.
+    Echo,
+    /// One way, to a discard service.
+    Send,
+    /// One way, from a chargen service.
+    Receive,
+    /// A connection, one round trip, and the end, again and again.
+    Connect,
+}
+
+/// Percentiles and more, in ns. What the sample cannot carry is null.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Latency {
+    /// The median.
+    pub p50: Option<Estimate>,
+    /// 90 % are at or below it.
+    pub p90: Option<Estimate>,
+    /// 99 % are at or below it.
+    pub p99: Option<Estimate>,
+    /// 99.9 % are at or below it.
+    pub p999: Option<Estimate>,
+    /// The largest.
+    pub max: Option<Estimate>,
+    /// The arithmetic mean.
+    pub mean: Option<Estimate>,
+}
+
+/// How round trips vary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Spread {
+    /// The smallest, in ns.
+    pub min_ns: Option<f64>,
+    /// Standard deviation, in ns.
+    pub stddev_ns: Option<f64>,
+    /// Mean absolute difference of successive round trips, in ns.
+    pub jitter_ns: Option<f64>,
+}
+
+/// Cost for each message. A connection counts as one in mode `connect`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cost {
+    /// Processor time of the load generator, user and system, in ns.
+    pub client_cpu_ns: Option<f64>,
+    /// Processor time of the server, in ns. Only known for a server that sockkit has started.
+    pub server_cpu_ns: Option<f64>,
+    /// Both together.
+    pub cpu_ns: Option<f64>,
+    /// Context switches of both ends that are known.
+    pub context_switches: Option<f64>,
+    /// System calls of the load generator on its sockets and waits.
+    pub client_syscalls: Option<f64>,
+    /// System calls of the server on its sockets and waits.
+    pub server_syscalls: Option<f64>,
+}
+
+/// What became of the messages. `sent` = `received` + `lost` + those of `corrupted` that were the first answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counters {
+    /// Messages that the kernel took.
+    pub sent: u64,
+    /// Messages that came back as they were sent, each once. One way: those that arrived, where that is known.
+    pub received: Option<u64>,
+    /// Messages that never came back.
+    pub lost: u64,
+    /// Answers to a message that was answered already.
+    pub duplicated: u64,
+    /// Answers that came after one to a later message (RFC 4737).
+    pub reordered: u64,
+    /// Answers that came when they had been given up; they are in `received` all the same.
+    pub late: u64,
+    /// Answers with wrong bytes.
+    pub corrupted: u64,
+    /// Sends that the kernel refused because a queue was full. They were never sent and are not lost.
+    pub refused: u64,
+}
+
+/// Socket options in force at our end. What does not apply is null.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Options {
+    /// `TCP_NODELAY`.
+    pub nodelay: Option<bool>,
+    /// `TCP_QUICKACK`, as asked for: the kernel turns it off again by itself.
+    pub quickack: Option<bool>,
+    /// Bytes of `SO_RCVBUF`, as the kernel tells it: twice what can be set.
+    pub receive_buffer: Option<u64>,
+    /// Bytes of `SO_SNDBUF`, likewise.
+    pub send_buffer: Option<u64>,
+    /// `TCP_MAXSEG`: bytes of a segment.
+    pub mss: Option<u64>,
+    /// `TCP_CONGESTION`: the algorithm.
+    pub congestion: Option<String>,
+    /// `SO_BUSY_POLL`, in microseconds.
+    pub busy_poll_us: Option<u64>,
+    /// `IP_TOS` or `IPV6_TCLASS`.
+    pub tos: Option<u64>,
+    /// `IP_TTL` or `IPV6_UNICAST_HOPS`.
+    pub ttl: Option<u64>,
+    /// Whether connect(2) was called, so that the kernel need not look up the way for each message.
+    pub connected: bool,
+}
+
+/// One round of an arm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Sample {
+    /// In which block, from 0.
+    pub block: u64,
+    /// Seconds measured.
+    pub seconds: f64,
+    /// Percentiles of the round trips, in ns.
+    pub p50: Option<f64>,
+    /// As above.
+    pub p90: Option<f64>,
+    /// As above.
+    pub p99: Option<f64>,
+    /// As above.
+    pub p999: Option<f64>,
+    /// The largest, in ns.
+    pub max: Option<f64>,
+    /// The mean, in ns.
+    pub mean: Option<f64>,
+    /// Messages a second.
+    pub rate_per_s: Option<f64>,
+    /// Bytes a second.
+    pub bytes_per_s: Option<f64>,
+    /// Processor time of the client for a message, in ns.
+    pub client_cpu_ns: Option<f64>,
+    /// Of the server.
+    pub server_cpu_ns: Option<f64>,
+    /// How often it was repeated because it had been disturbed.
+    pub repeats: u64,
+    /// Whether even the last repeat was disturbed.
+    pub disturbed: bool,
+}
+
+/// What is compared. Each is one number a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Metric {
+    /// The median round trip; less is better.
+    #[serde(rename = "rtt_ns.p50")]
+    P50,
+    /// The 99th percentile of the round trips; less is better.
+    #[serde(rename = "rtt_ns.p99")]
+    P99,
+    /// Messages a second; more is better.
+    #[serde(rename = "rate_per_s")]
+    Rate,
+    /// Processor time for a message, both ends together; less is better.
+    #[serde(rename = "cpu_ns_per_message")]
+    Cpu,
+}
+
+impl Metric {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 4] = [Self::P50, Self::P99, Self::Rate, Self::Cpu];
+
+    /// Its name in the document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::P50 => "rtt_ns.p50",
+            Self::P99 => "rtt_ns.p99",
+            Self::Rate => "rate_per_s",
+            Self::Cpu => "cpu_ns_per_message",
+        }
+    }
+
+    /// Whether more of it is better for the user.
+    pub fn more_is_better(self) -> bool {
+        self == Self::Rate
+    }
+
+    /// Its value in one round.
+    pub fn of(self, sample: &Sample) -> Option<f64> {
+        match self {
+            Self::P50 => sample.p50,
+            Self::P99 => sample.p99,
+            Self::Rate => sample.rate_per_s,
+            // Of a server that is not ours only our own half is known; both arms have to be of one kind then.
+            Self::Cpu => match (sample.client_cpu_ns, sample.server_cpu_ns) {
+                (Some(client), Some(server)) => Some(client + server),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// What may be said of an arm beside its baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdict {
+    /// The arm's target.
+    pub arm: String,
+    /// The baseline's target.
+    pub against: String,
+    /// Its place in `arms`.
+    pub arm_index: u64,
+    /// The baseline's place in `arms`; null if the baseline comes from a saved result.
+    pub against_index: Option<u64>,
+    /// What was compared.
+    pub metric: Metric,
+    /// The arm's figure by the baseline's, from pairs of rounds; null if there is no pair.
+    pub ratio: Option<Estimate>,
+    /// What follows.
+    pub verdict: Word,
+    /// The smallest difference that this comparison would have shown in four of five cases: 0.03 is 3 %. Null if it
+    /// could have shown none.
+    pub detectable: Option<f64>,
+    /// How far from 1 the whole interval had to be for the verdict: 0.01 is 1 %.
+    pub threshold: Option<f64>,
+    /// Pairs of rounds.
+    pub blocks: u64,
+}
+
+/// A verdict. `Faster` always means better for the user: less time, more messages, less cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Word {
+    /// Better than the baseline.
+    #[serde(rename = "faster")]
+    Faster,
+    /// Worse than the baseline.
+    #[serde(rename = "slower")]
+    Slower,
+    /// Neither was shown. That is not the same as "equal".
+    #[serde(rename = "no difference shown")]
+    NoDifferenceShown,
+}
+
+/// What two runs of the same arm differ by: the floor under every claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Noise {
+    /// The baseline's target.
+    pub arm: String,
+    /// Its place in `arms`.
+    pub arm_index: u64,
+    /// What was compared.
+    pub metric: Metric,
+    /// Second run by first, from pairs.
+    pub ratio: Option<Estimate>,
+    /// How far the interval reaches from 1: 0.02 is 2 %.
+    pub half_width: Option<f64>,
+}
+
+/// How a comparison went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Experiment {
+    /// Complete blocks.
+    pub blocks: u64,
+    /// Seconds measured in a round.
+    pub run_seconds: f64,
+    /// Why it ended: `precision`, `budget`, `interrupted`.
+    pub stopped: String,
+    /// The half-width that was asked for: 0.03 is 3 %.
+    pub precision: f64,
+    /// The difference that matters, if it was given.
+    pub threshold: Option<f64>,
+    /// Seconds that it was allowed to take.
+    pub budget_seconds: f64,
+    /// Seconds that it took.
+    pub elapsed_seconds: f64,
+    /// Rounds that were repeated because something disturbed them, by reason.
+    pub repeated: BTreeMap<String, u64>,
+    /// Rounds that were kept although they were disturbed, because every repeat was too.
+    pub kept_disturbed: u64,
+    /// The file with which it was compared, if it was one.
+    pub against: Option<String>,
+}
