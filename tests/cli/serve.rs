@@ -104,6 +104,27 @@ fn the_books_balance() {
     assert!(summary.get(&["messages", "dropped", "rate_limit"]) > 0, "{}", summary.0);
 }
 
+/// The system calls are counted, and a round trip takes few of them.
+#[test]
+fn system_calls_are_counted() {
+    const ROUNDS: u64 = 500;
+    for (scheme, most) in [("tcp", 3), ("udp", 2), ("unix", 3), ("unix-dgram", 4), ("unix-seqpacket", 4)] {
+        let server = match SOCKKIT.serve_on(scheme, "echo", &["--workers", "1"]) {
+            Ok(server) => server,
+            Err(reason) => skip!("{reason}"),
+        };
+        let peer = server.peer();
+        for _ in 0..ROUNDS {
+            peer.echo(b"how many calls?").expect("an echo");
+        }
+        drop(peer);
+        let calls = server.summary().get(&["system_calls"]);
+        // One to receive and one to send at least, and a few to begin and to end.
+        let range = 2 * ROUNDS..=most * ROUNDS + 100;
+        assert!(range.contains(&calls), "{scheme}: {calls} calls for {ROUNDS} round trips");
+    }
+}
+
 /// `-v` tells of each peer, and lets none of them write to the terminal.
 #[test]
 fn verbose_tells_of_peers() {
