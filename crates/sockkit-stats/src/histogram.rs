@@ -25,7 +25,10 @@ impl Default for Histogram {
 impl Histogram {
     /// An empty one.
     pub fn new() -> Self {
-        Self(Hdr::new_with_bounds(1, HIGHEST_NS, DIGITS).expect("the bounds are constants that fit each other"))
+        Self(
+            Hdr::new_with_bounds(1, HIGHEST_NS, DIGITS)
+                .expect("the bounds are constants that fit each other"),
+        )
     }
 
     /// Counts one latency.

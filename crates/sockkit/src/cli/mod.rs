@@ -3,6 +3,7 @@
 mod connect;
 mod serve;
 mod targets;
+mod workload;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -10,7 +11,8 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
 pub(crate) use serve::{ServeArgs, ServiceName};
-pub(crate) use targets::{OneTarget, ServiceTargets};
+pub(crate) use targets::{OneTarget, ServiceTargets, Subject, Subjects};
+pub(crate) use workload::{ModeName, Placement, SocketArgs, VerifyName, WorkloadArgs};
 
 use crate::exit;
 

@@ -5,7 +5,7 @@
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
 use sockkit_core::transport::Form;
-use sockkit_core::{TRANSPORTS, Target};
+use sockkit_core::{TRANSPORTS, Target, Transport};
 
 use super::ServiceName;
 
@@ -15,6 +15,22 @@ const POSITIONAL: &str = "address";
 /// in which they were typed.
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceTargets(pub(crate) Vec<(Option<ServiceName>, Target)>);
+
+/// What `bench` and `compare` measure.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    /// As it was typed: `tcp`, `udp://host:7`. Behind a flag it is what would have been typed without one.
+    pub(crate) typed: String,
+    /// Over which transport.
+    pub(crate) transport: &'static dyn Transport,
+    /// Where the server is; `None` is *embedded*: sockkit starts its own for the run.
+    pub(crate) target: Option<Target>,
+}
+
+/// Any number of addresses or bare schemes: `sockkit compare tcp --udp unix:/tmp/s`. In the order in which they were
+/// typed.
+#[derive(Clone, Debug)]
+pub(crate) struct Subjects(pub(crate) Vec<Subject>);
 
 /// Exactly one address: `sockkit connect --unix /tmp/s`.
 #[derive(Clone, Debug)]
@@ -47,6 +63,85 @@ impl FromArgMatches for ServiceTargets {
         }
         found.sort_by_key(|(index, _)| *index);
         Ok(Self(found.into_iter().map(|(_, target)| target).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Subject {
+    /// A server of our own on this transport.
+    pub(crate) fn embedded(transport: &'static dyn Transport) -> Self {
+        Self { typed: transport.scheme().to_owned(), transport, target: None }
+    }
+
+    fn at(target: Target) -> Self {
+        Self { typed: target.to_string(), transport: target.transport(), target: Some(target) }
+    }
+
+    /// A bare scheme, or an address with one.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        match TRANSPORTS.iter().find(|transport| transport.scheme().eq_ignore_ascii_case(text)) {
+            Some(&transport) => Ok(Self::embedded(transport)),
+            None => {
+                let target = text.parse::<Target>().map_err(|error| error.to_string())?;
+                Ok(Self { typed: text.to_owned(), ..Self::at(target) })
+            }
+        }
+    }
+}
+
+impl Args for Subjects {
+    fn augment_args(command: Command) -> Command {
+        let positional = Arg::new(POSITIONAL)
+            .value_name("TARGET")
+            .help("What to measure: an address as for connect, or a bare transport (tcp, udp, unix) for a server that sockkit starts itself")
+            .action(ArgAction::Append)
+            .num_args(0..)
+            .value_parser(|text: &str| Subject::parse(text));
+        TRANSPORTS.iter().fold(command.arg(positional), |command, &transport| {
+            let name = match transport.traits().form {
+                Form::HostPort => "HOST:PORT",
+                Form::Path => "PATH",
+            };
+            command.arg(
+                Arg::new(transport.scheme())
+                    .long(transport.scheme())
+                    .value_name(name)
+                    .num_args(0..=1)
+                    // No address is written like that.
+                    .default_missing_value("")
+                    .help(format!(
+                        "Measure: {}; without an address, against a server of our own",
+                        transport.summary()
+                    ))
+                    .help_heading("Transports")
+                    .action(ArgAction::Append)
+                    .value_parser(move |text: &str| match text {
+                        "" => Ok(Subject::embedded(transport)),
+                        _ => Target::new(transport, text).map(Subject::at).map_err(|error| error.to_string()),
+                    }),
+            )
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Subjects {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let placed = |id: &str| {
+            let values = matches.get_many::<Subject>(id).into_iter().flatten().cloned();
+            matches.indices_of(id).into_iter().flatten().zip(values).collect::<Vec<_>>()
+        };
+        let mut found = placed(POSITIONAL);
+        found.extend(TRANSPORTS.iter().flat_map(|transport| placed(transport.scheme())));
+        found.sort_by_key(|(index, _)| *index);
+        Ok(Self(found.into_iter().map(|(_, subject)| subject).collect()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -3,6 +3,8 @@
 pub(crate) mod completions;
 mod connect;
 mod info;
+#[expect(dead_code, unused_imports, reason = "bench and compare, which come next, are made of it")]
+mod measure;
 mod output;
 mod serve;
 
