@@ -5,13 +5,17 @@ mod arms;
 mod embedded;
 mod environment;
 mod placement;
+mod record;
 mod repeat;
 mod round;
+mod saturation;
 mod ticks;
 
 pub(crate) use arms::{Arm, arms};
 pub(crate) use embedded::ServerUsage;
 pub(crate) use environment::Survey;
+pub(crate) use record::Recorder;
 pub(crate) use repeat::{command, seed};
 pub(crate) use round::{Round, Setup, round};
+pub(crate) use saturation::{Saturation, saturation};
 pub(crate) use ticks::Ticks;

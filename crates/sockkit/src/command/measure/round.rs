@@ -56,9 +56,30 @@ impl Setup {
         Ok(Self { workload, processors })
     }
 
+    /// What is the same for all arms; sizes, connections and depths are not.
+    pub(crate) fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
     fn of(&self, arm: &Arm, seed: u64) -> Workload {
         let Arm { size, connections, depth, .. } = *arm;
         Workload { size, connections, depth, seed, ..self.workload.clone() }
+    }
+
+    /// As it is without any flag, but for the pacing.
+    #[cfg(test)]
+    pub(crate) fn for_tests(pacing: Pacing) -> Self {
+        use clap::Parser;
+
+        #[derive(Debug, Parser)]
+        struct Line {
+            #[command(flatten)]
+            workload: WorkloadArgs,
+        }
+        let line = Line::parse_from(["bench"]);
+        let mut setup = Self::new(&line.workload, 1, Duration::ZERO, Duration::from_secs(1)).unwrap();
+        setup.workload.pacing = pacing;
+        setup
     }
 
     /// The flags of a server that fits the load.
