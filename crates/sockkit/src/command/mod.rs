@@ -5,8 +5,10 @@ mod connect;
 mod info;
 #[expect(dead_code, unused_imports, reason = "bench and compare, which come next, are made of it")]
 mod measure;
+mod open;
 mod output;
 mod serve;
+mod signals;
 
 use anyhow::Result;
 

@@ -1,5 +1,7 @@
 //! How things are shown to people and to scripts.
 
+#[allow(dead_code, reason = "what is not used yet is used by the outputs to come")]
+pub(crate) mod figures;
 pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod serve;
