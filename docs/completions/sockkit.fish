@@ -50,6 +50,7 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l stats -d 'Prin
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l accept -d 'End after so many connections (and datagrams, on datagram listeners), once they are served' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l duration -d 'End after this time, as on SIGTERM; 0 is no limit' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l grace -d 'How long connections may take to end once the server ends; what is left then is reset' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l exit-with-parent -d 'End, as on SIGTERM, when the parent process does' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l max-connections -d 'Connections at a time; one more is reset [default: 20000, or what the limit of open files leaves room for]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l max-connections-per-peer -d 'Connections at a time from one address (IPv6: one /64; Unix: one user); one more is reset; 0 is no limit [default: 256 for remote peers, no limit for those on this machine]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l idle-timeout -d 'Close a connection on which nothing was sent or received for so long; 0 is never' -r
