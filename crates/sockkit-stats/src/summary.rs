@@ -1,0 +1,50 @@
+//! The figures of an arm, from its rounds.
+
+use crate::Estimate;
+use crate::interval::median;
+use crate::result::{Arm, Latency, Metric, Sample};
+
+/// Fills in what follows from the samples of an arm: `rounds`, `seconds`, `rtt_ns`, `rate_per_s`, `bytes_per_s`, the
+/// processor times of `cost`, and `intervals`. Each is the median of the rounds with its interval; of fewer than six rounds
+/// it has no ends. The largest round trip is the largest of all rounds. An arm without samples stays as it is.
+///
+/// A percentile that most rounds withhold is withheld here too. A generator that could not keep its schedule has no
+/// round trips to speak of: all of `rtt_ns` is null then.
+pub fn summarise(arm: &mut Arm) {
+    if arm.samples.is_empty() {
+        return;
+    }
+    let figure = |of: fn(&Sample) -> Option<f64>| of_rounds(&arm.samples, of);
+    let max = arm.samples.iter().filter_map(|sample| sample.max).reduce(f64::max);
+    let rtt_ns = Latency {
+        p50: figure(|sample| sample.p50),
+        p90: figure(|sample| sample.p90),
+        p99: figure(|sample| sample.p99),
+        p999: figure(|sample| sample.p999),
+        max: max.map(Estimate::bare),
+        mean: figure(|sample| sample.mean),
+    };
+    let (rate, bytes) = (figure(|sample| sample.rate_per_s), figure(|sample| sample.bytes_per_s));
+    let (client, server) = (figure(|sample| sample.client_cpu_ns), figure(|sample| sample.server_cpu_ns));
+    let cpu = figure(|sample| Metric::Cpu.of(sample));
+    let plain = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.estimate);
+
+    arm.rounds = arm.samples.len() as u64;
+    arm.seconds = arm.samples.iter().map(|sample| sample.seconds).sum();
+    arm.rtt_ns = if arm.saturated { Latency::default() } else { rtt_ns };
+    arm.rate_per_s = plain(rate);
+    arm.bytes_per_s = plain(bytes);
+    arm.cost.client_cpu_ns = plain(client);
+    arm.cost.server_cpu_ns = plain(server);
+    arm.cost.cpu_ns = plain(cpu);
+    arm.intervals.clear();
+    for (metric, interval) in [(Metric::Rate, rate), (Metric::Cpu, cpu)] {
+        arm.intervals.extend(interval.map(|interval| (metric.name().to_owned(), interval)));
+    }
+}
+
+/// The median over the rounds, unless most of them have none.
+fn of_rounds(samples: &[Sample], of: fn(&Sample) -> Option<f64>) -> Option<Estimate> {
+    let values: Vec<f64> = samples.iter().filter_map(of).collect();
+    if 2 * values.len() < samples.len() { None } else { median(&values) }
+}
