@@ -1,6 +1,6 @@
 //! How rounds become an arm of the result: figures of each round, and what all of them have in common added up.
 //!
-//! Histograms are merged and never averaged. What one message costs is what was used in the measured time by the
+//! Histograms are merged and never averaged. What one message costs in a round is what was used in the measured time by the
 //! messages that were completed in it; only the system calls of a server are known over its whole life, and are shared
 //! by all messages that it served, those of the warm-up too.
 
@@ -9,14 +9,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sockkit_load::{Arrivals, Mode, Outcome, Pacing};
 use sockkit_stats::result::{self, Cost, Counters, Latency, Options, Sample};
-use sockkit_stats::{Estimate, Histogram};
+use sockkit_stats::{Estimate, Histogram, summarise};
 
 use super::arms::Arm;
 use super::round::{Round, Setup};
 use super::saturation::saturation;
-
-/// The quantiles that are told, in the order of the fields of [`Latency`].
-const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 
 /// Gathers the rounds of one arm.
 #[derive(Debug)]
@@ -70,8 +67,6 @@ impl Recorder {
         let arm = &mut self.arm;
         arm.address = Some(outcome.address.clone());
         arm.options = outcome.options.clone();
-        arm.seconds += outcome.elapsed.as_secs_f64();
-        arm.rounds += 1;
         arm.saturated |= saturation(outcome).is_some();
         add_counters(&mut arm.counters, &outcome.counters);
         self.response.merge(&outcome.response);
@@ -80,16 +75,14 @@ impl Recorder {
         self.costs.add(round);
         let block = self.arm.samples.len() as u64;
         self.arm.samples.push(Sample { block, ..sample(round) });
-        let last = self.arm.samples.len() - 1;
-        &mut self.arm.samples[last]
+        last(&mut self.arm.samples)
     }
 
     /// Adds the second run of the baseline in a block: it is told from the first, and not mixed with it.
     pub(crate) fn add_control(&mut self, round: &Round) -> &mut Sample {
         let block = self.arm.control.len() as u64;
         self.arm.control.push(Sample { block, ..sample(round) });
-        let last = self.arm.control.len() - 1;
-        &mut self.arm.control[last]
+        last(&mut self.arm.control)
     }
 
     /// The rounds that were added so far.
@@ -97,38 +90,34 @@ impl Recorder {
         &self.arm.samples
     }
 
-    /// The whole. Percentiles of a saturated arm are withheld, and so is the histogram from which they could be read
-    /// all the same.
+    /// The whole: each figure is the median of the rounds, with an interval from six rounds on. Percentiles of a
+    /// saturated arm are withheld, and so is the histogram from which they could be read all the same.
     pub(crate) fn finish(self) -> result::Arm {
         let Self { mut arm, response, service, lateness, costs } = self;
-        let seconds = Some(arm.seconds).filter(|&seconds| seconds > 0.0);
-        arm.rate_per_s = seconds.map(|seconds| costs.messages as f64 / seconds);
-        arm.bytes_per_s = seconds.map(|seconds| costs.bytes as f64 / seconds);
         arm.cost = costs.finish();
+        summarise(&mut arm);
         if !arm.saturated {
-            arm.rtt_ns = latency(&response);
             arm.histogram = (response.count() > 0).then(|| response.to_base64());
-            arm.service_ns = service.as_ref().map(latency);
+            arm.service_ns = service.as_ref().map(Histogram::latency_of_one_run);
             arm.service_histogram = service.as_ref().map(Histogram::to_base64);
         }
-        arm.lateness_ns = lateness.as_ref().map(latency);
+        arm.lateness_ns = lateness.as_ref().map(Histogram::latency_of_one_run);
         arm.lateness_histogram = lateness.as_ref().map(Histogram::to_base64);
         arm
     }
 }
 
-/// What was used and done in the measured time of all rounds.
+/// The one that was added just now.
+fn last(samples: &mut [Sample]) -> &mut Sample {
+    samples.last_mut().expect("one was added just now")
+}
+
+/// What was counted beside the processor time, which is a figure of each round.
 #[derive(Debug, Default)]
 struct Costs {
     messages: u64,
-    bytes: u64,
-    client_cpu_ns: u64,
-    client_switches: u64,
+    context_switches: u64,
     client_calls: u64,
-    /// Messages of the rounds in which the server could be asked.
-    metered: u64,
-    server_cpu_ns: u64,
-    server_switches: u64,
     /// Messages that servers answered over their lives, and what these had to call for it.
     served: u64,
     server_calls: u64,
@@ -136,17 +125,11 @@ struct Costs {
 
 impl Costs {
     fn add(&mut self, round: &Round) {
-        let Outcome { messages, bytes, usage, counters, .. } = &round.outcome;
+        let Outcome { messages, usage, counters, .. } = &round.outcome;
         self.messages += messages;
-        self.bytes += bytes;
-        self.client_cpu_ns += usage.cpu_ns;
-        self.client_switches += usage.context_switches;
+        self.context_switches += usage.context_switches;
+        self.context_switches += round.server.map_or(0, |server| server.context_switches);
         self.client_calls += usage.system_calls;
-        if let Some(server) = round.server {
-            self.metered += messages;
-            self.server_cpu_ns += server.cpu_ns;
-            self.server_switches += server.context_switches;
-        }
         if let Some(calls) = round.summary.as_ref().and_then(system_calls) {
             // Where we send nothing, what the server sent is what it served.
             self.served += if counters.sent > 0 { counters.sent } else { counters.received.unwrap_or(0) };
@@ -156,15 +139,11 @@ impl Costs {
 
     fn finish(&self) -> Cost {
         let each = |used: u64, messages: u64| (messages > 0).then(|| used as f64 / messages as f64);
-        let client_cpu_ns = each(self.client_cpu_ns, self.messages);
-        let server_cpu_ns = each(self.server_cpu_ns, self.metered);
         Cost {
-            client_cpu_ns,
-            server_cpu_ns,
-            cpu_ns: client_cpu_ns.zip(server_cpu_ns).map(|(client, server)| client + server),
-            context_switches: each(self.client_switches + self.server_switches, self.messages),
+            context_switches: each(self.context_switches, self.messages),
             client_syscalls: each(self.client_calls, self.messages),
             server_syscalls: each(self.server_calls, self.served),
+            ..Cost::default()
         }
     }
 }
@@ -188,7 +167,7 @@ fn sample(round: &Round) -> Sample {
         ..Sample::default()
     };
     if saturation(outcome).is_none() {
-        let Latency { p50, p90, p99, p999, max, mean } = latency(&outcome.response);
+        let Latency { p50, p90, p99, p999, max, mean } = outcome.response.latency_of_one_run();
         let figure = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.estimate);
         sample.p50 = figure(p50);
         sample.p90 = figure(p90);
@@ -198,17 +177,6 @@ fn sample(round: &Round) -> Sample {
         sample.mean = figure(mean);
     }
     sample
-}
-
-/// What a histogram can carry, without intervals: those come from rounds.
-fn latency(histogram: &Histogram) -> Latency {
-    let count = histogram.count();
-    let carried = |quantile: f64| count as f64 * (1.0 - quantile) >= 1.0;
-    let [p50, p90, p99, p999] = QUANTILES
-        .map(|quantile| carried(quantile).then(|| Estimate::bare(histogram.quantile_ns(quantile) as f64)));
-    let max = (count > 0).then(|| Estimate::bare(histogram.quantile_ns(1.0) as f64));
-    let mean = (count > 0).then(|| Estimate::bare(histogram.mean_ns()));
-    Latency { p50, p90, p99, p999, max, mean }
 }
 
 fn merge(all: &mut Option<Histogram>, one: Option<&Histogram>) {
@@ -288,7 +256,7 @@ mod tests {
         let arm = recorder.finish();
         assert_eq!((arm.rounds, arm.seconds, arm.rate_per_s), (2, 4.0, Some(100.0)));
         assert_eq!((arm.counters.sent, arm.counters.received), (800, Some(800)));
-        assert_eq!(arm.rtt_ns.p50.unwrap().estimate as u64 / 10, 200);
+        assert_eq!(arm.rtt_ns.p50.unwrap().estimate as u64 / 10, 150, "the median of the rounds");
         let cost = Cost {
             client_cpu_ns: Some(1000.0),
             server_cpu_ns: Some(500.0),
