@@ -1,5 +1,6 @@
 //! What was typed. Reading it touches nothing; `command` decides what it means.
 
+mod compare;
 mod connect;
 mod serve;
 mod targets;
@@ -7,6 +8,7 @@ mod workload;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use compare::{CompareArgs, FailIf, Typed};
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
@@ -29,6 +31,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     Connect(Box<ConnectArgs>),
+    Compare(Box<CompareArgs>),
     Info(InfoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -72,7 +75,7 @@ pub(crate) struct ManArgs {
 }
 
 /// The commands that have a page: all of them.
-const PAGES: [&str; 5] = ["serve", "connect", "info", "completions", "man"];
+const PAGES: [&str; 6] = ["serve", "connect", "compare", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! What the commands do.
 
+mod compare;
 pub(crate) mod completions;
 mod connect;
 mod info;
@@ -18,6 +19,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(*args),
+        Command::Compare(args) => compare::run(*args),
         Command::Info(args) => info::run(&args),
         Command::Completions(args) => completions::shell(&args),
         Command::Man(args) => completions::man(&args),
