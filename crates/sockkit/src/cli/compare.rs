@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use sockkit_stats::result::Metric;
 
-use super::{Subjects, WorkloadArgs};
+use super::{OutputArgs, Subjects, WorkloadArgs};
 use crate::{exit, units};
 
 const EXAMPLES: &str = "\
@@ -62,6 +62,9 @@ pub(crate) struct CompareArgs {
 
     #[command(flatten)]
     pub(crate) workload: WorkloadArgs,
+
+    #[command(flatten)]
+    pub(crate) outputs: OutputArgs,
 }
 
 /// How long, how exactly.

@@ -33,9 +33,11 @@ use self::progress::Progress;
 use self::timing::{Budget, Lengths, Wanted};
 use crate::cli::CompareArgs;
 use crate::command::measure::{self, Survey};
-use crate::command::output;
+use crate::command::outputs::Outputs;
 use crate::command::signals::Signals;
+use crate::command::{file, output};
 use crate::exit::Mismatch;
+use crate::render::json::json;
 
 /// The budget of `--quick`.
 const QUICK: Duration = Duration::from_secs(10);
@@ -51,6 +53,8 @@ pub(crate) fn run(mut args: CompareArgs) -> Result<()> {
     if args.effort.plan {
         return output::print(preview::text(&course).as_bytes());
     }
+    let outputs = Outputs::new(&args.outputs)?;
+    args.saved.save.as_deref().map(file::check).transpose()?;
     let signals = Signals::take()?;
     let survey = Survey::begin(args.workload.placement);
     let progress = Progress::new(course.budget.0);
@@ -63,7 +67,10 @@ pub(crate) fn run(mut args: CompareArgs) -> Result<()> {
         return Err(nothing(&findings, &course));
     }
     let document = document(&args, &course, &survey, &findings);
-    deliver(&args, &document)?;
+    let saved = args.saved.save.as_deref().map(|path| file::write(path, json(&document).as_bytes()));
+    // Whatever cannot be written, the rest is.
+    outputs.deliver(&document)?;
+    saved.transpose()?;
     end(&args, &document, &findings)
 }
 
@@ -130,10 +137,6 @@ fn document(args: &CompareArgs, course: &Course<'_>, survey: &Survey, findings: 
         document.warnings.extend(saved.differences(&document, &args.workload));
     }
     document
-}
-
-fn deliver(_args: &CompareArgs, document: &Document) -> Result<()> {
-    output::print((serde_json::to_string(document)? + "\n").as_bytes())
 }
 
 /// What is left to be said when everything has been delivered: why the exit code is not 0.

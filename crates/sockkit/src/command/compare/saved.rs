@@ -3,18 +3,17 @@
 //! Nothing is paired any more: if the machine has become slower since, so has every arm. So whatever differs between
 //! then and now, beside the thing that was changed on purpose, is named.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use clap::Parser;
+use anyhow::Result;
 use sockkit_core::{Error, ErrorKind};
-use sockkit_stats::result::{self, Document, Environment, Mode, SCHEMA};
+use sockkit_stats::result::{self, Document, Environment, Mode};
 
 use super::fairness;
 use crate::cli::{Cli, Command, ModeName, Subject, Typed, WorkloadArgs};
+use crate::command::document;
 use crate::command::measure::Arm;
+use crate::command::report::environment_differences;
 
 /// What was measured before.
 #[derive(Debug)]
@@ -26,14 +25,7 @@ pub(super) struct Saved {
 impl Saved {
     /// Reads what `--save` or `--json` has written.
     pub(super) fn load(path: &Path) -> Result<Self> {
-        let shown = path.display();
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-        let usage = |cause: String| Error::new(ErrorKind::Usage, "compare against", shown.to_string(), cause);
-        let document: Document =
-            serde_json::from_str(&text).map_err(|error| usage(format!("it holds no {SCHEMA}: {error}")))?;
-        if document.schema != SCHEMA {
-            return Err(usage(format!("it holds {:?}, and wanted is {SCHEMA}", document.schema)).into());
-        }
+        let document = document::read(path)?;
         Ok(Self { path: path.to_owned(), document })
     }
 
@@ -67,7 +59,7 @@ impl Saved {
 
     /// What differs between then and now, beside what was to be compared: one sentence each.
     pub(super) fn differences(&self, now: &Document, workload: &WorkloadArgs) -> Vec<String> {
-        let mut differences = of_environments(&self.document.environment, &now.environment);
+        let mut differences: Vec<_> = of_environments(&self.document.environment, &now.environment).collect();
         differences.extend(self.flags(workload));
         for arm in &now.arms {
             match self.document.arms.iter().find(|saved| is_same(saved, arm)) {
@@ -82,7 +74,7 @@ impl Saved {
     /// Flags with which the load was another one. The document has the command line for those that leave no other trace.
     fn flags(&self, now: &WorkloadArgs) -> Option<String> {
         let words = shlex::split(&self.document.command)?;
-        let Command::Compare(args) = Cli::try_parse_from(words).ok()?.command else { return None };
+        let Command::Compare(args) = Cli::reread(words)?.command else { return None };
         let then = &args.workload;
         let traceless = |args: &WorkloadArgs| {
             format!("threads {}, spin {}, verify {:?}", args.threads, args.spin, args.verify)
@@ -124,38 +116,9 @@ fn schedule(pacing: &str) -> (Option<f64>, bool) {
     (rate, rate.is_some() && pacing.ends_with("Poisson"))
 }
 
-fn of_environments(then: &Environment, now: &Environment) -> Vec<String> {
-    let optional = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
-    let fields = [
-        ("the machine", then.host.clone(), now.host.clone()),
-        ("the kernel", then.kernel.clone(), now.kernel.clone()),
-        ("the processor", optional(&then.cpu), optional(&now.cpu)),
-        ("the number of processors", then.cores.to_string(), now.cores.to_string()),
-        ("the governor", optional(&then.governor), optional(&now.governor)),
-        ("the hypervisor", optional(&then.virtualization), optional(&now.virtualization)),
-        ("the engine", then.engine.clone(), now.engine.clone()),
-        ("--placement", then.placement.clone(), now.placement.clone()),
-    ];
-    let changed = fields.into_iter().filter(|(_, then, now)| then != now);
-    let mut differences: Vec<_> =
-        changed.map(|(name, then, now)| format!("{name} was {then} then, and is {now} now")).collect();
-    differences.extend(of_maps("the mitigation of", &then.mitigations, &now.mitigations));
-    differences.extend(of_maps("", &then.sysctls, &now.sysctls));
-    differences.extend(of_maps("the version of", &then.versions, &now.versions));
-    differences
-}
-
-fn of_maps(what: &str, then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
-    let names: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
-    let value = |map: &BTreeMap<String, String>, name: &String| {
-        map.get(name).cloned().unwrap_or_else(|| "unknown".to_owned())
-    };
-    let changed = names.into_iter().filter(|name| then.get(*name) != now.get(*name));
-    let told = changed.map(|name| {
-        let (then, now) = (value(then, name), value(now, name));
-        format!("{what} {name} was {then} then, and is {now} now").trim_start().to_owned()
-    });
-    told.collect()
+fn of_environments(then: &Environment, now: &Environment) -> impl Iterator<Item = String> {
+    let differences = environment_differences(then, now).into_iter();
+    differences.map(|(name, then, now)| format!("{name} was {then} then, and is {now} now"))
 }
 
 /// The schedule and the socket options of one arm.
@@ -183,25 +146,5 @@ mod tests {
         assert_eq!(schedule("open loop, 0.5/s, Poisson"), (Some(0.5), true));
         assert_eq!(schedule("closed loop (coordinated)"), (None, false));
         assert_eq!(schedule("paced"), (None, false));
-    }
-
-    #[test]
-    fn what_differs_is_named_with_both_values() {
-        let mut then = Environment { kernel: "Linux 6.1".into(), cores: 2, ..Environment::default() };
-        let mut now = Environment { kernel: "Linux 6.2".into(), cores: 2, ..Environment::default() };
-        then.sysctls.insert("net.core.rmem_max".into(), "1".into());
-        now.sysctls.insert("net.core.rmem_max".into(), "2".into());
-        now.mitigations.insert("meltdown".into(), "Mitigation: PTI".into());
-        // Of no consequence: it is never twice the same.
-        now.started = "2026-01-01T00:00:00Z".into();
-        assert_eq!(
-            of_environments(&then, &now),
-            [
-                "the kernel was Linux 6.1 then, and is Linux 6.2 now",
-                "the mitigation of meltdown was unknown then, and is Mitigation: PTI now",
-                "net.core.rmem_max was 1 then, and is 2 now",
-            ]
-        );
-        assert_eq!(of_environments(&now, &now), Vec::<String>::new());
     }
 }
