@@ -374,8 +374,7 @@ fn servers_of(parent: u32) -> Vec<i32> {
 /// pass in 7 % of cases.
 #[test]
 fn twenty_comparisons_of_the_same_are_not_called_different() {
-    let args =
-        ["tcp", "tcp", "--duration=20ms", "--warmup=5ms", "--budget=2s", "--precision=0.1%", "--json"];
+    let args = ["tcp", "tcp", "--duration=20ms", "--warmup=5ms", "--budget=2s", "--precision=0.1%", "--json"];
     let (mut different, mut able) = (Vec::new(), 0);
     for _ in 0..20 {
         let document = compared(&args);

@@ -2,6 +2,7 @@
 
 mod compare;
 mod connect;
+mod scripts;
 mod serve;
 mod usage;
 
