@@ -32,7 +32,7 @@ pub(crate) fn throughput(bytes_per_s: f64) -> String {
 /// A number of bytes, exactly: `64 KiB` if it is so many, else `1500 B`.
 pub(crate) fn size(bytes: u64) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match units.iter().find(|(_, factor)| bytes >= *factor && bytes % factor == 0) {
+    match units.iter().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor)) {
         Some((unit, factor)) => format!("{} {unit}", bytes / factor),
         None => format!("{bytes} B"),
     }
