@@ -2,6 +2,8 @@
 
 #[allow(dead_code, reason = "what is not used yet is used by the outputs to come")]
 pub(crate) mod figures;
+#[allow(dead_code, unused_imports, reason = "the report command is to call it")]
+pub(crate) mod html;
 pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod serve;
