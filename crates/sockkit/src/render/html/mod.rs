@@ -19,6 +19,8 @@ mod roster;
 mod story;
 
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tests;
