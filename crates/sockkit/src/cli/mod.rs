@@ -1,15 +1,19 @@
 //! What was typed. Reading it touches nothing; `command` decides what it means.
 
 mod connect;
+mod outputs;
+mod report;
 mod serve;
 mod targets;
 mod workload;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
+pub(crate) use outputs::{OutputArgs, Place};
+pub(crate) use report::ReportArgs;
 pub(crate) use serve::{ServeArgs, ServiceName};
 pub(crate) use targets::{OneTarget, ServiceTargets, Subject, Subjects};
 pub(crate) use workload::{ModeName, Placement, SocketArgs, VerifyName, WorkloadArgs};
@@ -24,11 +28,19 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// What the process was called with. Prints what is wrong with it, or the help that it asks for, and exits then.
+    pub(crate) fn read() -> Self {
+        Self::parse_from(outputs::settle(&Self::command(), std::env::args_os().collect()))
+    }
+}
+
 /// Each is described where its arguments are; a word here would hide that.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     Connect(Box<ConnectArgs>),
+    Report(Box<ReportArgs>),
     Info(InfoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -72,7 +84,7 @@ pub(crate) struct ManArgs {
 }
 
 /// The commands that have a page: all of them.
-const PAGES: [&str; 5] = ["serve", "connect", "info", "completions", "man"];
+const PAGES: [&str; 6] = ["serve", "connect", "report", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {

@@ -2,10 +2,15 @@
 
 pub(crate) mod completions;
 mod connect;
+mod document;
+mod file;
 mod info;
 #[expect(dead_code, unused_imports, reason = "bench and compare, which come next, are made of it")]
 mod measure;
 mod output;
+mod outputs;
+mod report;
+mod screen;
 mod serve;
 
 use anyhow::Result;
@@ -16,6 +21,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(*args),
+        Command::Report(args) => report::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Completions(args) => completions::shell(&args),
         Command::Man(args) => completions::man(&args),
