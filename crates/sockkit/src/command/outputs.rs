@@ -10,9 +10,10 @@ use sockkit_stats::result::Document;
 use super::{file, output, screen};
 use crate::cli::{OutputArgs, Place};
 use crate::render::csv::csv;
+use crate::render::html;
 use crate::render::json::json;
 use crate::render::markdown::markdown;
-use crate::render::text::{Screen, text};
+use crate::render::text::text;
 
 /// The outputs that were asked for. Without one the result goes to stdout as a table.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ impl Form {
             Self::Json => json(document),
             Self::Csv => csv(document),
             Self::Markdown => markdown(document),
-            Self::Html => page(document),
+            Self::Html => html::page(document),
         }
     }
 }
@@ -116,18 +117,6 @@ impl Outputs {
         };
         result.and(quietly(output::print(shown.as_bytes())))
     }
-}
-
-/// The table as a page.
-fn page(document: &Document) -> String {
-    let table = text(document, &Screen { width: 120, colour: false, unicode: true });
-    let page = maud::html! {
-        (maud::DOCTYPE)
-        meta charset="utf-8";
-        title { "sockkit" }
-        pre { (table) }
-    };
-    page.into_string()
 }
 
 /// Whoever has read enough and closed the pipe gets what a verdict says as the exit code all the same.
