@@ -1,17 +1,23 @@
 //! What was typed. Reading it touches nothing; `command` decides what it means.
 
+mod bench;
 mod connect;
+mod outputs;
+mod promise;
 mod serve;
 mod targets;
 mod workload;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use bench::BenchArgs;
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
+pub(crate) use outputs::OutputArgs;
+pub(crate) use promise::{Figure, Promise, Term};
 pub(crate) use serve::{ServeArgs, ServiceName};
-pub(crate) use targets::{OneTarget, ServiceTargets, Subject, Subjects};
+pub(crate) use targets::{BenchSubjects, OneTarget, ServiceTargets, Subject, Subjects};
 pub(crate) use workload::{ModeName, Placement, SocketArgs, VerifyName, WorkloadArgs};
 
 use crate::exit;
@@ -29,6 +35,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     Connect(Box<ConnectArgs>),
+    Bench(Box<BenchArgs>),
     Info(InfoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -72,7 +79,7 @@ pub(crate) struct ManArgs {
 }
 
 /// The commands that have a page: all of them.
-const PAGES: [&str; 5] = ["serve", "connect", "info", "completions", "man"];
+const PAGES: [&str; 6] = ["serve", "connect", "bench", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {

@@ -32,6 +32,10 @@ pub(crate) struct Subject {
 #[derive(Clone, Debug)]
 pub(crate) struct Subjects(pub(crate) Vec<Subject>);
 
+/// The same for `bench`, which does not guess what to measure: at least one.
+#[derive(Clone, Debug)]
+pub(crate) struct BenchSubjects(pub(crate) Vec<Subject>);
+
 /// Exactly one address: `sockkit connect --unix /tmp/s`.
 #[derive(Clone, Debug)]
 pub(crate) struct OneTarget(pub(crate) Target);
@@ -150,6 +154,33 @@ impl FromArgMatches for Subjects {
     }
 }
 
+impl Args for BenchSubjects {
+    fn augment_args(command: Command) -> Command {
+        Subjects::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for BenchSubjects {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let Subjects(subjects) = Subjects::from_arg_matches(matches)?;
+        if subjects.is_empty() {
+            let why = "no target is given; write for example tcp, --udp or unix for a server that sockkit starts \
+                       itself, or an address such as udp://localhost:7";
+            return Err(complain("bench", ErrorKind::MissingRequiredArgument, why));
+        }
+        Ok(Self(subjects))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 impl Args for OneTarget {
     fn augment_args(command: Command) -> Command {
         let positional = Arg::new(POSITIONAL)
@@ -171,10 +202,12 @@ impl FromArgMatches for OneTarget {
         match (found.pop(), found.is_empty()) {
             (Some(target), true) => Ok(Self(target)),
             (Some(_), false) => Err(complain(
+                "connect",
                 ErrorKind::ArgumentConflict,
                 "more than one address is given; connect talks to one peer",
             )),
             (None, _) => Err(complain(
+                "connect",
                 ErrorKind::MissingRequiredArgument,
                 "no address is given; write for example tcp://localhost:12345, --udp or --unix /tmp/s",
             )),
@@ -187,12 +220,12 @@ impl FromArgMatches for OneTarget {
     }
 }
 
-/// An error with the usage of `connect`: matches do not know whose they are, so that clap would show sockkit's own.
-fn complain(kind: ErrorKind, why: &str) -> clap::Error {
+/// An error with the usage of the command: matches do not know whose they are, so that clap would show sockkit's own.
+fn complain(command: &str, kind: ErrorKind, why: &str) -> clap::Error {
     let mut cli = crate::cli::Cli::command();
     cli.build();
-    match cli.find_subcommand_mut("connect") {
-        Some(connect) => connect.error(kind, why),
+    match cli.find_subcommand_mut(command) {
+        Some(command) => command.error(kind, why),
         None => cli.error(kind, why),
     }
 }

@@ -1,12 +1,13 @@
 //! What the commands do.
 
+mod bench;
 pub(crate) mod completions;
 mod connect;
 mod info;
-#[expect(dead_code, unused_imports, reason = "bench and compare, which come next, are made of it")]
 mod measure;
 mod open;
 mod output;
+mod outputs;
 mod serve;
 mod signals;
 
@@ -18,6 +19,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(*args),
+        Command::Bench(args) => bench::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Completions(args) => completions::shell(&args),
         Command::Man(args) => completions::man(&args),

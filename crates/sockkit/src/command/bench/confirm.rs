@@ -54,6 +54,16 @@ impl Confirmation {
         }
     }
 
+    /// The rate that is run at.
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Runs that are still to come, unless this rate fails.
+    pub(super) fn left(&self) -> u64 {
+        self.runs - self.kept - self.broken
+    }
+
     /// The most runs that there may be.
     pub(super) fn runs_max(&self) -> u64 {
         self.runs * u64::from(RATES_MAX)
@@ -76,10 +86,7 @@ mod tests {
             assert_eq!(confirmation.tell(kept), Step::Run(1000.0));
         }
         assert_eq!(confirmation.tell(true), Step::Confirmed { rate: 1000.0, kept: 4, runs: 5 });
-        assert_eq!(
-            Confirmation::of(7.0, 1).tell(true),
-            Step::Confirmed { rate: 7.0, kept: 1, runs: 1 }
-        );
+        assert_eq!(Confirmation::of(7.0, 1).tell(true), Step::Confirmed { rate: 7.0, kept: 1, runs: 1 });
     }
 
     #[test]

@@ -18,7 +18,7 @@ const RATE_MIN: f64 = 1.0;
 const RATE_MAX: f64 = 1e8;
 
 /// Tries at the most. Ends that are apart by a factor of two need five, and each may be tried twice.
-const TRIES_MAX: u32 = 60;
+pub(super) const TRIES_MAX: u32 = 60;
 
 /// A search that goes on.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +112,9 @@ impl Search {
         Next::End(match (self.kept, self.broken.clone()) {
             (Some(rate), above) => Found::Rate { rate, above },
             (None, Some((lowest, why))) => Found::None { lowest, why },
-            (None, None) => Found::None { lowest: self.first, why: Limit::Peer("nothing was tried".to_owned()) },
+            (None, None) => {
+                Found::None { lowest: self.first, why: Limit::Peer("nothing was tried".to_owned()) }
+            }
         })
     }
 }
@@ -195,7 +197,9 @@ mod tests {
         search.kept(1000.0);
         search.broken(2000.0, Limit::Generator("late".to_owned()), true);
         search.kept(1950.0);
-        let Next::End(Found::Rate { rate: 1950.0, above: Some((2000.0, Limit::Generator(_))) }) = search.next() else {
+        let Next::End(Found::Rate { rate: 1950.0, above: Some((2000.0, Limit::Generator(_))) }) =
+            search.next()
+        else {
             panic!("{search:?}")
         };
     }

@@ -12,7 +12,7 @@ mod saturation;
 mod ticks;
 
 pub(crate) use arms::{Arm, arms};
-pub(crate) use embedded::ServerUsage;
+pub(crate) use embedded::{ServerUsage, usage};
 pub(crate) use environment::Survey;
 pub(crate) use record::Recorder;
 pub(crate) use repeat::{command, seed};

@@ -64,6 +64,11 @@ impl Setup {
         &self.workload
     }
 
+    /// How long a round takes at the least.
+    pub(crate) fn takes(&self) -> Duration {
+        self.workload.warmup.saturating_add(self.workload.duration)
+    }
+
     /// The same with the cost of a server that is not ours.
     pub(crate) fn metering(self, server: Option<Pid>) -> Self {
         Self { server, ..self }
