@@ -61,11 +61,12 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l max-memory -d 
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l backlog -d 'Connections that may wait to be accepted (capped by net.core.somaxconn)' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l rcvbuf -d 'Bytes of SO_RCVBUF (capped by net.core.rmem_max) [default: 4MiB on UDP, else the kernel\'s]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l sndbuf -d 'Bytes of SO_SNDBUF (capped by net.core.wmem_max) [default: 4MiB on UDP, else the kernel\'s]' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l workers -d 'Threads, each with a loop of its own [default: one for each processor]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l workers -d 'Threads, each with a loop of its own [default: one for each processor, with --spin one]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l unix-mode -d 'Permissions of Unix socket paths, in octal' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l rate-limit -d 'Datagrams a second that are read from one address (IPv6: one /64), the others are dropped; 0 is no limit [default: 1000 for remote sources, no limit for those on this machine]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -s v -l verbose -d 'Log each peer on stderr'
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l json -d 'Print the ready lines, the counters and the summary as JSON, one object a line, on stdout'
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l spin -d 'Never sleep: ask the sockets again and again. The shortest round trips, for a whole processor a worker (one worker, where --workers says nothing else); for measurements'
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l allow-amplification -d 'Answer with more bytes than were asked with (and more than 32): others can aim the answers at a victim'
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l allow-any-source -d 'Answer datagrams from well-known ports, from our own addresses, from and to multicast and broadcast: two servers can be made to answer each other for ever'
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'

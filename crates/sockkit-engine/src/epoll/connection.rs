@@ -35,6 +35,8 @@ pub(super) struct Connection<S: Service> {
     awaits_room: bool,
     /// It is on the list of those whose last turn ended before their work did.
     pub(super) carried: bool,
+    /// It is asked in every round, and epoll knows nothing of it.
+    pub(super) direct: bool,
     pub(super) armed: Armed,
 }
 
@@ -79,6 +81,7 @@ impl<S: Service> Connection<S> {
             read_to_the_end: false,
             awaits_room: false,
             carried: false,
+            direct: false,
             armed: Armed::default(),
         }
     }
@@ -229,6 +232,10 @@ impl<S: Service> Worker<S> {
         if connection.is_settled() && !connection.awaits_room && connection.armed.is_set() {
             return; // its deadline has only moved to later
         }
+        if connection.direct {
+            self.arm(slot);
+            return self.shed();
+        }
         if matches!(turn, Turn::Unfinished) {
             connection.carried = true;
             self.carried.push(slot);
@@ -248,7 +255,10 @@ impl<S: Service> Worker<S> {
 
     /// Closes a connection and enters what became of it.
     pub(super) fn end(&mut self, slot: usize, reason: EndReason) {
-        let Some(Connection { socket, peer, .. }) = self.connections.try_remove(slot) else { return };
+        let Some(Connection { socket, peer, direct, .. }) = self.connections.try_remove(slot) else { return };
+        if direct {
+            self.direct.retain(|&other| other != slot);
+        }
         self.held -= peer.held();
         let shared = &self.shared;
         let books = Books { limits: &shared.limits, counters: &shared.counters[self.index], now: self.now };

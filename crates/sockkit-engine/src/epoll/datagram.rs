@@ -104,6 +104,10 @@ impl<S: Service> Datagrams<S> {
         &self.sockets[index].post.listener
     }
 
+    pub(super) fn sockets(&self) -> usize {
+        self.sockets.len()
+    }
+
     pub(super) fn is_one_udp_socket(&self) -> bool {
         self.sockets.len() == 1 && self.unix.is_none()
     }
@@ -136,7 +140,8 @@ impl<S: Service> Datagrams<S> {
             Ok(_) => {}
         }
         // Only now: the wait may have been long.
-        let desk = Desk { books, now: books.shared.clock.now(), wall: SystemTime::now() };
+        let wall = socket.post.service.tells_time().then(SystemTime::now);
+        let desk = Desk { books, now: books.shared.clock.now(), wall };
         self.last_turn = desk.now;
         socket.appetite.learn(count, wanted, batch.slots());
         let mut turn = if count == wanted { Turn::MayHaveMore } else { Turn::Empty };
@@ -276,7 +281,7 @@ impl Books<'_> {
 struct Desk<'a> {
     books: &'a Books<'a>,
     now: Nanos,
-    wall: SystemTime,
+    wall: Option<SystemTime>,
 }
 
 impl Desk<'_> {
@@ -302,12 +307,8 @@ impl Desk<'_> {
         if source.inet().as_ref().map(SocketAddr::ip).is_some_and(|ip| !rate.allow(ip, self.now)) {
             return Verdict::Drop(DropReason::RateLimit);
         }
-        let occasion = Occasion {
-            peer: &Source(source),
-            host: &shared.host,
-            now: Some(self.wall),
-            framing: Framing::Message,
-        };
+        let occasion =
+            Occasion { peer: &Source(source), host: &shared.host, now: self.wall, framing: Framing::Message };
         match service.answer(&occasion, buffer, length, shared.policy.limit(length)) {
             Answer::Bytes(length) => Verdict::Answer(length),
             Answer::Nothing => Verdict::Discard,
@@ -374,7 +375,7 @@ impl<S: Service> Worker<S> {
         counters.messages.dropped(DropReason::Shutdown, datagrams.late.give_up() as u64);
     }
 
-    fn arm_retry(&mut self) {
+    pub(super) fn arm_retry(&mut self) {
         let Some(datagrams) = &mut self.datagrams else { return };
         let next = datagrams.late.next_try();
         self.deadlines.arm(&mut datagrams.armed, Token::Datagrams(0).pack(), next);
