@@ -164,3 +164,83 @@ fn verdict(
         blocks: finding.blocks as u64,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::Word;
+    use crate::result::example::{arm, samples};
+
+    fn arms(figures: &[(&str, f64)]) -> Vec<Arm> {
+        let arms = figures.iter().zip(1..);
+        let mut arms: Vec<_> = arms
+            .map(|(&(target, p50_ns), turn)| Arm { samples: samples(p50_ns, turn, 8), ..arm(target) })
+            .collect();
+        arms[0].control = samples(figures[0].1, 7, 8);
+        arms
+    }
+
+    fn word(conclusion: &Conclusion, arm: usize, metric: Metric) -> Word {
+        let mut of = conclusion.verdicts.iter();
+        of.find(|verdict| verdict.arm_index == arm as u64 && verdict.metric == metric).unwrap().verdict
+    }
+
+    #[test]
+    fn arms_are_judged_by_every_metric_they_have() {
+        let arms = arms(&[("tcp", 20e3), ("unix", 15e3), ("udp", 30e3), ("tcp", 20e3)]);
+        let cells = [Cell { baseline: 0, others: vec![1, 2, 3] }];
+        let found = conclude(&arms, &cells, &Rules::default());
+        assert_eq!((found.verdicts.len(), found.noise_floor.len()), (12, 4));
+        for metric in [Metric::P50, Metric::Rate, Metric::Cpu] {
+            let words = [1, 2, 3].map(|arm| word(&found, arm, metric));
+            assert_eq!(words, [Word::Faster, Word::Slower, Word::NoDifferenceShown], "{metric:?}");
+        }
+        let p99 = found.verdicts.iter().find(|verdict| verdict.metric == Metric::P99).unwrap();
+        assert_eq!((p99.ratio, p99.verdict, p99.blocks), (None, Word::NoDifferenceShown, 0));
+        let p50 = &found.verdicts[0];
+        assert_eq!((&*p50.arm, &*p50.against, p50.arm_index, p50.against_index), ("unix", "tcp", 1, Some(0)));
+        assert_eq!((p50.blocks, p50.threshold), (8, found.noise_floor[0].half_width));
+        assert!(found.narrow, "a metric that nobody has does not count");
+    }
+
+    #[test]
+    fn rounds_are_paired_by_their_block_and_not_by_their_place() {
+        let mut arms = arms(&[("tcp", 20e3), ("unix", 15e3)]);
+        arms[1].samples.remove(2);
+        arms[1].samples.reverse();
+        let cells = [Cell { baseline: 0, others: vec![1] }];
+        let found = conclude(&arms, &cells, &Rules::default());
+        assert_eq!(found.verdicts[0].blocks, 7);
+        let narrow = crate::interval::half_width(&found.verdicts[0].ratio.unwrap()).unwrap();
+        assert!(narrow < 0.01, "{narrow}");
+        arms[1].samples.iter_mut().for_each(|sample| sample.block += 100);
+        assert_eq!(conclude(&arms, &cells, &Rules::default()).verdicts[0].ratio, None, "no block in common");
+    }
+
+    #[test]
+    fn nothing_measured_is_not_narrow() {
+        let arms = [arm("tcp"), arm("udp")];
+        let cells = [Cell { baseline: 0, others: vec![1] }];
+        assert!(!conclude(&arms, &cells, &Rules::default()).narrow);
+        assert!(!conclude(&arms, &[], &Rules::default()).narrow);
+    }
+
+    #[test]
+    fn a_saved_result_is_matched_by_what_was_measured() {
+        let saved = arms(&[("udp", 30e3), ("tcp", 20e3)]);
+        let now = arms(&[("tcp", 25e3), ("udp", 30e3), ("unix", 10e3)]);
+        let cells = [Cell { baseline: 0, others: vec![1, 2] }];
+        let found = conclude_against(&saved, &now, &cells, &Rules::default());
+        assert_eq!(found.verdicts.len(), 8, "unix was not there then");
+        assert_eq!(word(&found, 0, Metric::P50), Word::Slower);
+        assert_eq!(word(&found, 1, Metric::P50), Word::NoDifferenceShown);
+        let first = &found.verdicts[0];
+        assert_eq!((&*first.arm, &*first.against, first.against_index), ("tcp", "tcp", None));
+        assert!(first.threshold >= found.noise_floor[0].half_width && first.threshold.is_some());
+
+        let mut other_size = saved.clone();
+        other_size.iter_mut().for_each(|arm| arm.size = 1);
+        let found = conclude_against(&other_size, &now, &cells, &Rules::default());
+        assert_eq!((found.verdicts.len(), found.narrow), (0, false));
+    }
+}

@@ -48,3 +48,57 @@ fn of_rounds(samples: &[Sample], of: fn(&Sample) -> Option<f64>) -> Option<Estim
     let values: Vec<f64> = samples.iter().filter_map(of).collect();
     if 2 * values.len() < samples.len() { None } else { median(&values) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::example::{arm, samples};
+
+    fn measured(rounds: u64) -> Arm {
+        let mut arm = Arm { samples: samples(1000.0, 0, rounds), ..arm("tcp") };
+        summarise(&mut arm);
+        arm
+    }
+
+    #[test]
+    fn figures_are_medians_of_rounds() {
+        let arm = measured(9);
+        assert_eq!((arm.rounds, arm.seconds), (9, 4.5));
+        let p50 = arm.rtt_ns.p50.unwrap();
+        assert!(p50.low.unwrap() < p50.estimate && p50.estimate < p50.high.unwrap(), "{p50:?}");
+        assert_eq!(arm.rtt_ns.max, Some(Estimate::bare(10_008.0)), "the largest of all");
+        assert_eq!((arm.rtt_ns.p99, arm.bytes_per_s), (None, None), "never measured");
+        let rate = arm.intervals["rate_per_s"];
+        assert!(rate.low.unwrap() < arm.rate_per_s.unwrap() && rate.estimate == arm.rate_per_s.unwrap());
+        let cpu = arm.intervals["cpu_ns_per_message"];
+        assert!((cpu.estimate / p50.estimate - 0.75).abs() < 1e-9 && arm.cost.cpu_ns == Some(cpu.estimate));
+    }
+
+    #[test]
+    fn one_round_has_figures_without_ends() {
+        let arm = measured(1);
+        assert_eq!(arm.rtt_ns.p50, Some(Estimate::bare(1000.0)));
+        assert_eq!(arm.intervals["rate_per_s"], Estimate::bare(1e6));
+    }
+
+    #[test]
+    fn what_most_rounds_withhold_is_withheld() {
+        for (with, told) in [(3, false), (4, true)] {
+            let mut arm = Arm { samples: samples(1000.0, 0, 8), ..arm("tcp") };
+            arm.samples[..with].iter_mut().for_each(|sample| sample.p99 = Some(5000.0));
+            summarise(&mut arm);
+            assert_eq!(arm.rtt_ns.p99.is_some(), told, "{with} of 8");
+        }
+    }
+
+    #[test]
+    fn a_saturated_generator_has_no_round_trips_and_no_samples_change_nothing() {
+        let mut behind = Arm { samples: samples(1000.0, 0, 8), saturated: true, ..arm("tcp") };
+        summarise(&mut behind);
+        assert_eq!((behind.rtt_ns, behind.rounds), (Latency::default(), 8));
+        assert!(behind.rate_per_s.is_some());
+        let mut paced = Arm { rounds: 1, rate_per_s: Some(5.0), ..arm("tcp") };
+        summarise(&mut paced);
+        assert_eq!(paced, Arm { rounds: 1, rate_per_s: Some(5.0), ..arm("tcp") });
+    }
+}
