@@ -3,8 +3,12 @@
 //! Nothing here knows how the server is made, and nothing but the protocol is relied on: any echo server will do.
 //! Nothing prints; what happens while a run lasts is told to an [`Observer`].
 
+#[allow(dead_code)]
+mod message;
 mod outcome;
 mod run;
+#[allow(dead_code)]
+mod tracker;
 mod workload;
 
 pub use outcome::{Interval, Outcome, Usage};
