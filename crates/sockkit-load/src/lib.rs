@@ -6,11 +6,13 @@
 #[allow(dead_code)]
 mod message;
 mod outcome;
+mod ping;
 mod run;
 #[allow(dead_code)]
 mod tracker;
 mod workload;
 
 pub use outcome::{Interval, Outcome, Usage};
+pub use ping::{Books, Ping, PingObserver, Pinged, Reply, RoundTrips, Verdict, Wish, ping};
 pub use run::{Observer, run};
 pub use workload::{Arrivals, Mode, Pacing, Tuning, Verify, Workload};
