@@ -1,5 +1,5 @@
-//! Documents that are kept beside the code and must say the same: help texts, manual pages and completion scripts, under
-//! `docs/`, and the tables of README.md.
+//! Documents that are kept beside the code and must say the same: help texts, manual pages, completion scripts and the
+//! schema of results, under `docs/`, and the tables of README.md.
 //!
 //! The interface cannot drift unseen: a change of a flag changes a file, and the file is in the commit. After a change
 //! that is meant, run `scripts/update-snapshots`.
@@ -16,6 +16,8 @@ use crate::command::completions;
 use crate::exit;
 
 const UPDATE: &str = "UPDATE_SNAPSHOTS";
+
+const SCHEMA: &str = "docs/sockkit.result-1.schema.json";
 
 #[test]
 fn help_is_as_documented() {
@@ -44,6 +46,21 @@ fn completions_are_as_documented() {
     let files =
         [file("sockkit.bash", Shell::Bash), file("_sockkit", Shell::Zsh), file("sockkit.fish", Shell::Fish)];
     compare("docs/completions", &BTreeMap::from(files));
+}
+
+/// The schema is published: who reads results with it must not find that it has changed under them.
+#[test]
+fn the_schema_of_results_is_as_documented() {
+    let mut schema = serde_json::to_string_pretty(&sockkit_stats::result::json_schema()).unwrap();
+    schema.push('\n');
+    let path = root().join(SCHEMA);
+    if std::env::var_os(UPDATE).is_some() {
+        return fs::write(path, schema).unwrap();
+    }
+    assert!(
+        fs::read_to_string(path).is_ok_and(|documented| documented == schema),
+        "{SCHEMA} no longer describes what sockkit writes; if that is meant, run scripts/update-snapshots"
+    );
 }
 
 #[test]
