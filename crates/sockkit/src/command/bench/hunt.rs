@@ -121,7 +121,7 @@ impl Hunt<'_> {
         let ruling = match round {
             Ok(round) => {
                 check(&round.outcome, setup.workload().mode)?;
-                let ruling = judge(&round.outcome, self.promise);
+                let ruling = judge(&round, self.promise);
                 self.say(&format!("  {}", account(rate, &round.outcome, &ruling)));
                 ruling
             }
@@ -150,7 +150,7 @@ impl Hunt<'_> {
             }
             let kept = match round {
                 Ok(round) => {
-                    let ruling = judge(&round.outcome, self.promise);
+                    let ruling = judge(&round, self.promise);
                     self.say(&format!("  {}", account(confirmation.rate(), &round.outcome, &ruling)));
                     if !gathered.add(&round) {
                         return gathered.finish();

@@ -4,7 +4,7 @@ use sockkit_load::Outcome;
 use sockkit_stats::Histogram;
 
 use crate::cli::{Figure, Promise, Term};
-use crate::command::measure::saturation;
+use crate::command::measure::Round;
 use crate::render::figures;
 
 /// The part of what was due that a peer has to answer in the time, less what was lost: what it does not, piles up.
@@ -27,8 +27,9 @@ pub(super) enum Ruling {
 }
 
 /// Looks at a run.
-pub(super) fn judge(outcome: &Outcome, promise: &Promise) -> Ruling {
-    if let Some(saturation) = saturation(outcome) {
+pub(super) fn judge(round: &Round, promise: &Promise) -> Ruling {
+    let outcome = &round.outcome;
+    if let Some(saturation) = round.saturation {
         return Ruling::Generator(saturation.to_string());
     }
     if let Some((why, share)) = overload(outcome) {
@@ -101,6 +102,7 @@ mod tests {
     use sockkit_stats::result::{Counters, Options};
 
     use super::*;
+    use crate::command::measure::Saturation;
 
     /// A second at 1000/s, all answered within `response_ns`.
     fn outcome(response_ns: u64, lost: u64) -> Outcome {
@@ -124,7 +126,8 @@ mod tests {
     }
 
     fn ruling(outcome: &Outcome, promise: &str) -> Ruling {
-        judge(outcome, &Promise::parse(promise).unwrap())
+        let round = Round { outcome: outcome.clone(), server: None, summary: None, saturation: None };
+        judge(&round, &Promise::parse(promise).unwrap())
     }
 
     fn broken(why: &str) -> Ruling {
@@ -156,9 +159,9 @@ mod tests {
         assert_eq!(ruling(&behind, "p99<2ms"), broken(why));
         behind.messages = 500;
         assert!(matches!(ruling(&behind, "p99<2ms"), Ruling::Broken { plain: true, .. }));
-        let mut late = outcome(1_000_000, 0);
-        late.lateness = Some(late.response.clone());
-        assert!(matches!(ruling(&late, "p99<2ms"), Ruling::Generator(_)));
+        let saturation = Saturation::Lateness { quantile: 0.5, lateness_ns: 1, response_ns: 2 };
+        let late = Round { outcome: behind, server: None, summary: None, saturation: Some(saturation) };
+        assert!(matches!(judge(&late, &Promise::parse("p99<2ms").unwrap()), Ruling::Generator(_)));
     }
 
     #[test]

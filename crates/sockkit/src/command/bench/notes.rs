@@ -6,7 +6,7 @@ use sockkit_load::{Outcome, Pacing};
 use sockkit_stats::result::{self, Counters, Mode};
 
 use super::judge;
-use crate::command::measure::saturation;
+use crate::command::measure::Round;
 use crate::exit::Mismatch;
 use crate::render::figures;
 
@@ -14,12 +14,12 @@ use crate::render::figures;
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
 
 /// Who was too slow in a round, if anybody was.
-pub(super) fn of_round(outcome: &Outcome, pacing: Pacing) -> Option<String> {
+pub(super) fn of_round(round: &Round, pacing: Pacing) -> Option<String> {
     let Pacing::Open { rate_per_s, .. } = pacing else { return None };
-    if let Some(saturation) = saturation(outcome) {
+    if let Some(saturation) = round.saturation {
         return Some(saturation.to_string());
     }
-    let (why, _) = judge::overload(outcome)?;
+    let (why, _) = judge::overload(&round.outcome)?;
     let rate = figures::rate(rate_per_s);
     Some(format!(
         "the peer did not keep up with {rate}: {why}; response times grow with the length of the run"

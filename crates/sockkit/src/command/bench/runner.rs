@@ -113,7 +113,7 @@ impl Gathered {
         self.recorder.add(round);
         self.answers += outcome.response.count();
         if self.measured.notes.is_empty() {
-            self.measured.notes.extend(notes::of_round(outcome, workload.pacing));
+            self.measured.notes.extend(notes::of_round(round, workload.pacing));
         }
         self.measured.failure = notes::failure(outcome, workload.mode);
         self.measured.failure.is_none()

@@ -17,5 +17,5 @@ pub(crate) use environment::Survey;
 pub(crate) use record::Recorder;
 pub(crate) use repeat::{command, seed};
 pub(crate) use round::{Round, Setup, round};
-pub(crate) use saturation::{Saturation, saturation};
+pub(crate) use saturation::Saturation;
 pub(crate) use ticks::Ticks;
