@@ -28,6 +28,7 @@ complete -c sockkit -n "__fish_sockkit_needs_command" -s h -l help -d 'Print hel
 complete -c sockkit -n "__fish_sockkit_needs_command" -s V -l version -d 'Print version'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
+complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "report" -d 'Show saved results again, in any form'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "man" -d 'Print a manual page, as troff'
@@ -97,13 +98,19 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l no-half-clos
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l hex -d 'Dump both directions on stderr, as hexdump -C does, with > for sent and < for received'
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l json -d 'Print a transcript instead of what the peer says: one JSON object a line, times in ns since the start'
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l json -d 'Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of the table' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l csv -d 'The same as CSV: a line for each arm, figures in ns and per second, empty where nothing is known' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l markdown -d 'The same as Markdown: the tables of the terminal for GitHub, with the environment' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l html -d 'The same as a page for a browser, self-contained: percentile curves, sweeps, tables' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand info" -l json -d 'Print one JSON object on one line'
 complete -c sockkit -n "__fish_sockkit_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "man" -d 'Print a manual page, as troff'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect report info completions man help" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect report info completions man help" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect report info completions man help" -f -a "report" -d 'Show saved results again, in any form'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect report info completions man help" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect report info completions man help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect report info completions man help" -f -a "man" -d 'Print a manual page, as troff'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect report info completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -4,18 +4,20 @@ mod bench;
 mod connect;
 mod outputs;
 mod promise;
+mod report;
 mod serve;
 mod targets;
 mod workload;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub(crate) use bench::BenchArgs;
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
-pub(crate) use outputs::OutputArgs;
+pub(crate) use outputs::{OutputArgs, Place};
 pub(crate) use promise::{Figure, Promise, Term};
+pub(crate) use report::ReportArgs;
 pub(crate) use serve::{ServeArgs, ServiceName};
 pub(crate) use targets::{BenchSubjects, OneTarget, ServiceTargets, Subject, Subjects};
 pub(crate) use workload::{ModeName, Placement, SocketArgs, VerifyName, WorkloadArgs};
@@ -30,12 +32,20 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// What the process was called with. Prints what is wrong with it, or the help that it asks for, and exits then.
+    pub(crate) fn read() -> Self {
+        Self::parse_from(outputs::settle(&Self::command(), std::env::args_os().collect()))
+    }
+}
+
 /// Each is described where its arguments are; a word here would hide that.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     Connect(Box<ConnectArgs>),
     Bench(Box<BenchArgs>),
+    Report(Box<ReportArgs>),
     Info(InfoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -79,7 +89,7 @@ pub(crate) struct ManArgs {
 }
 
 /// The commands that have a page: all of them.
-const PAGES: [&str; 6] = ["serve", "connect", "bench", "info", "completions", "man"];
+const PAGES: [&str; 7] = ["serve", "connect", "bench", "report", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {

@@ -3,11 +3,15 @@
 mod bench;
 pub(crate) mod completions;
 mod connect;
+mod document;
+mod file;
 mod info;
 mod measure;
 mod open;
 mod output;
 mod outputs;
+mod report;
+mod screen;
 mod serve;
 mod signals;
 
@@ -20,6 +24,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(*args),
         Command::Bench(args) => bench::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Completions(args) => completions::shell(&args),
         Command::Man(args) => completions::man(&args),

@@ -37,7 +37,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let outputs = Outputs::new(&args.outputs)?;
-    let told = told(args, &outputs)?;
+    let told = told(args, &outputs);
+    let outputs = if args.json_lines { outputs.with_line()? } else { outputs };
     let seed = measure::seed(args.workload.seed);
     let setup = Setup::new(&args.workload, seed, args.warmup, args.duration)?.metering(server(args)?);
     let is_open = args.workload.rate.is_some() || args.max_rate_under.is_some();
@@ -117,15 +118,14 @@ fn measure_all(args: &BenchArgs, runner: &mut Runner, arms: &[Numbered]) -> Find
 }
 
 /// Which intervals are told, and how.
-fn told(args: &BenchArgs, outputs: &Outputs) -> Result<Option<(Duration, Manner)>> {
-    let manner = match (args.json_lines, outputs.takes_stdout()) {
-        (true, true) => return Err(usage("--json-lines", "another result goes to stdout already")),
-        (true, false) => Manner::Json,
+fn told(args: &BenchArgs, outputs: &Outputs) -> Option<(Duration, Manner)> {
+    let manner = match (args.json_lines, outputs.take_stdout()) {
+        (true, _) => Manner::Json,
         (false, true) => Manner::Aside,
         (false, false) => Manner::Words,
     };
     let interval = args.interval.or(args.json_lines.then_some(INTERVAL));
-    Ok(interval.map(|interval| (interval, manner)))
+    interval.map(|interval| (interval, manner))
 }
 
 /// The process whose cost is wanted, which has to be there, and to be the server of all that is measured.
