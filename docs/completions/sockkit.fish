@@ -28,6 +28,7 @@ complete -c sockkit -n "__fish_sockkit_needs_command" -s h -l help -d 'Print hel
 complete -c sockkit -n "__fish_sockkit_needs_command" -s V -l version -d 'Print version'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
+complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "ping" -d 'Time round trips to an echo server'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "man" -d 'Print a manual page, as troff'
@@ -95,13 +96,33 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l no-half-clos
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l hex -d 'Dump both directions on stderr, as hexdump -C does, with > for sent and < for received'
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l json -d 'Print a transcript instead of what the peer says: one JSON object a line, times in ns since the start'
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l tcp -d 'Ping: TCP over IPv4 or IPv6' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l udp -d 'Ping: UDP datagrams over IPv4 or IPv6' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l mptcp -d 'Ping: multipath TCP over IPv4 or IPv6' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l unix -d 'Ping: Unix-domain stream socket' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l unix-dgram -d 'Ping: Unix-domain datagram socket' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l unix-seqpacket -d 'Ping: Unix-domain socket with a connection that keeps message boundaries' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s c -l count -d 'Send so many messages [default: until Ctrl-C]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s i -l interval -d 'From one message to the next; 0 is as soon as the last one is answered' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s s -l size -d 'Bytes in a message: at most 65,507 in a UDP datagram and 16 MiB in a stream; 0 only in a datagram' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l seed -d 'What the bytes of the messages are drawn from [default: at random]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s W -l timeout -d 'After how long without an answer a message is given up; what comes later counts as late. ping(8) has 10s' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s w -l deadline -d 'End after so long, whatever is still to come' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l connect-timeout -d 'How long a connection may take to open; 0 is no limit' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l source -d 'Call from this address: HOST:PORT, or a PATH on Unix kinds (removed at the end)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l max-loss -d 'Exit 1 if more than this share of the messages is lost' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l json -d 'Write the result as a JSON document (sockkit.result/1) to FILE; without FILE or with - to stdout, in place of all else' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l spin -d 'Wait by asking again and again instead of sleeping: takes a whole processor'
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s q -l quiet -d 'No line for each reply, only the summary'
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand info" -l json -d 'Print one JSON object on one line'
 complete -c sockkit -n "__fish_sockkit_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "man" -d 'Print a manual page, as troff'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "ping" -d 'Time round trips to an echo server'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "man" -d 'Print a manual page, as troff'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -78,6 +78,13 @@ pub(crate) fn buffer(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A share: `1%`, `0.5%`, or the bare number of percent.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end();
+    let percent = number.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    percent.ok_or_else(|| format!("{text:?} is no share: write 1% or 0.5%, from 0 to 100"))
+}
+
 /// A rate: `1000/s` or `1000`.
 pub(crate) fn per_second(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text);
@@ -224,6 +231,14 @@ mod tests {
         assert_eq!((rate("1000/s"), rate("2.5k"), rate("1M/s")), (Ok(1e3), Ok(2.5e3), Ok(1e6)));
         for bad in ["0", "-1", "nan", "inf", "x", "", "k", "1000/m", "1e12"] {
             assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_in_percent() {
+        assert_eq!((percent("1%"), percent("0.5"), percent("100 %")), (Ok(1.0), Ok(0.5), Ok(100.0)));
+        for bad in ["", "%", "-1%", "101", "nan", "1%%"] {
+            assert!(percent(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What was typed. Reading it touches nothing; `command` decides what it means.
 
 mod connect;
+mod ping;
 mod serve;
 mod targets;
 mod workload;
@@ -10,8 +11,9 @@ use clap::{Args, Parser, Subcommand};
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
+pub(crate) use ping::PingArgs;
 pub(crate) use serve::{ServeArgs, ServiceName};
-pub(crate) use targets::{OneTarget, ServiceTargets, Subject, Subjects};
+pub(crate) use targets::{OneTarget, PingTarget, ServiceTargets, Subject, Subjects};
 pub(crate) use workload::{ModeName, Placement, SocketArgs, VerifyName, WorkloadArgs};
 
 use crate::exit;
@@ -29,6 +31,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     Connect(Box<ConnectArgs>),
+    Ping(Box<PingArgs>),
     Info(InfoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -72,7 +75,7 @@ pub(crate) struct ManArgs {
 }
 
 /// The commands that have a page: all of them.
-const PAGES: [&str; 5] = ["serve", "connect", "info", "completions", "man"];
+const PAGES: [&str; 6] = ["serve", "connect", "ping", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {

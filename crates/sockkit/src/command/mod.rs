@@ -7,6 +7,7 @@ mod info;
 mod measure;
 mod open;
 mod output;
+mod ping;
 mod serve;
 mod signals;
 
@@ -18,6 +19,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(*args),
+        Command::Ping(args) => ping::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Completions(args) => completions::shell(&args),
         Command::Man(args) => completions::man(&args),

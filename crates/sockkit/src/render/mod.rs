@@ -4,6 +4,7 @@
 pub(crate) mod figures;
 pub(crate) mod lines;
 pub(crate) mod log;
+pub(crate) mod ping;
 pub(crate) mod serve;
 
 use std::io::{self, Write};
