@@ -2,6 +2,7 @@
 
 mod bench;
 mod connect;
+mod ping;
 mod serve;
 mod usage;
 

@@ -9,13 +9,17 @@ mod run;
 mod schedule;
 mod wire;
 
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use sockkit_core::Error;
+use sockkit_core::{Error, ErrorKind, Framing, Session, Transport};
 
 pub use books::{Books, RoundTrips};
 pub use run::ping;
+
+/// The longest message on a stream: what is awaited in one piece is kept in memory.
+const STREAM_MAX: usize = 16 << 20;
 
 /// What is to be asked.
 #[derive(Clone, Debug)]
@@ -46,6 +50,31 @@ impl Default for Ping {
             deadline: None,
             spin: false,
             seed: 0,
+        }
+    }
+}
+
+impl Ping {
+    /// Whether a transport can carry such messages, as far as that is known before any is sent.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Usage`] if it cannot.
+    pub fn check(&self, transport: &dyn Transport) -> Result<(), Error> {
+        let (size, traits) = (self.size, transport.traits());
+        let fail = |why: String| {
+            let object = format!("messages of {size} bytes over {}", transport.scheme());
+            Err(Error::new(ErrorKind::Usage, "send", object, why))
+        };
+        if size == 0 && traits.framing == Framing::Stream {
+            return fail("on a stream that is none at all".to_owned());
+        }
+        if size == 0 && traits.session == Session::Connected {
+            return fail("an empty one is too much like the end of the connection".to_owned());
+        }
+        match (traits.framing, traits.message_max) {
+            (Framing::Stream, _) if size > STREAM_MAX => fail(format!("at most {STREAM_MAX} are measured")),
+            (Framing::Message, Some(most)) if size > most => fail(format!("at most {most} fit in one")),
+            _ => Ok(()),
         }
     }
 }
@@ -86,7 +115,7 @@ pub trait PingObserver {
     fn replied(&mut self, reply: &Reply);
 
     /// The network says that a message, of this number if that can be told, did not arrive.
-    fn unreachable(&mut self, number: Option<u64>, error: &Error);
+    fn unreachable(&mut self, number: Option<u64>, error: &io::Error);
 
     /// A descriptor that is readable when [`PingObserver::wish`] has news, so that no wait holds it up.
     fn wake(&self) -> Option<BorrowedFd<'_>> {
@@ -119,4 +148,34 @@ pub struct Pinged {
     pub skipped: u64,
     /// What ended it before its time, other than a wish.
     pub failure: Option<Error>,
+}
+
+#[cfg(test)]
+mod tests {
+    use sockkit_core::TRANSPORTS;
+
+    use super::*;
+
+    #[test]
+    fn what_no_message_can_have_is_said_before_any_is_sent() {
+        let fits = |scheme: &str, size: usize| {
+            let transport = TRANSPORTS.iter().find(|transport| transport.scheme() == scheme).unwrap();
+            Ping { size, ..Ping::default() }.check(*transport).map_err(|error| error.to_string())
+        };
+        for (scheme, least, most) in [
+            ("tcp", 1, STREAM_MAX),
+            ("udp", 0, 65_507),
+            ("unix-dgram", 0, usize::MAX),
+            ("unix-seqpacket", 1, 9),
+        ] {
+            assert_eq!((fits(scheme, least), fits(scheme, most)), (Ok(()), Ok(())), "{scheme}");
+        }
+        assert_eq!(
+            fits("udp", 65_508),
+            Err("cannot send messages of 65508 bytes over udp: at most 65507 fit in one".to_owned())
+        );
+        for (scheme, size) in [("tcp", 0), ("mptcp", STREAM_MAX + 1), ("unix", 0), ("unix-seqpacket", 0)] {
+            assert!(fits(scheme, size).is_err(), "{scheme} {size}");
+        }
+    }
 }

@@ -25,8 +25,9 @@ const TURN: usize = 16;
 /// What breaks off the run is in [`Pinged::failure`], because what was found before is worth telling.
 ///
 /// # Errors
-/// If the socket cannot be used like this at all.
+/// Those of [`Ping::check`], and if the socket cannot be waited for.
 pub fn ping(endpoint: Endpoint, ping: &Ping, observer: &mut dyn PingObserver) -> Result<Pinged, Error> {
+    ping.check(endpoint.transport())?;
     let _exact = ExactSleep::begin();
     let url = endpoint.url();
     let content = Content::new(ping.seed, 0, ping.size);
@@ -131,7 +132,7 @@ impl Run<'_> {
                         self.books.sent(times(now_ns));
                         self.schedule.sent(now_ns);
                     }
-                    self.unreachable(&error, "send to");
+                    self.unreachable(&error);
                     if is_about_an_earlier_one {
                         continue;
                     }
@@ -157,7 +158,7 @@ impl Run<'_> {
                 self.failure = Some(Error::new(ErrorKind::Broken, "receive from", url, "it has closed"));
                 self.ending = true;
             }
-            Came::Failed(error) if self.passes(&error) => self.unreachable(&error, "receive from"),
+            Came::Failed(error) if self.passes(&error) => self.unreachable(&error),
             Came::Failed(error) => self.fail("receive from", &error),
         }
         false
@@ -183,10 +184,9 @@ impl Run<'_> {
             )
     }
 
-    fn unreachable(&mut self, error: &io::Error, operation: &'static str) {
+    fn unreachable(&mut self, error: &io::Error) {
         let number = self.books.unreachable_from();
-        let error = Error::io(operation, self.wire.endpoint().url(), error);
-        self.observer.unreachable(number, &error);
+        self.observer.unreachable(number, error);
     }
 
     fn fail(&mut self, operation: &'static str, error: &io::Error) {

@@ -3,6 +3,7 @@
 mod bench;
 mod connect;
 mod outputs;
+mod ping;
 mod promise;
 mod report;
 mod serve;
@@ -16,10 +17,11 @@ pub(crate) use bench::BenchArgs;
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
 pub(crate) use outputs::{OutputArgs, Place};
+pub(crate) use ping::PingArgs;
 pub(crate) use promise::{Figure, Promise, Term};
 pub(crate) use report::ReportArgs;
 pub(crate) use serve::{ServeArgs, ServiceName};
-pub(crate) use targets::{BenchSubjects, OneTarget, ServiceTargets, Subject, Subjects};
+pub(crate) use targets::{BenchSubjects, OneTarget, PingTarget, ServiceTargets, Subject, Subjects};
 pub(crate) use workload::{ModeName, Placement, SocketArgs, VerifyName, WorkloadArgs};
 
 use crate::exit;
@@ -46,6 +48,7 @@ pub(crate) enum Command {
     Connect(Box<ConnectArgs>),
     Bench(Box<BenchArgs>),
     Report(Box<ReportArgs>),
+    Ping(Box<PingArgs>),
     Info(InfoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -89,7 +92,7 @@ pub(crate) struct ManArgs {
 }
 
 /// The commands that have a page: all of them.
-const PAGES: [&str; 7] = ["serve", "connect", "bench", "report", "info", "completions", "man"];
+const PAGES: [&str; 8] = ["serve", "connect", "bench", "report", "ping", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ mod measure;
 mod open;
 mod output;
 mod outputs;
+mod ping;
 mod report;
 mod screen;
 mod serve;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Connect(args) => connect::run(*args),
         Command::Bench(args) => bench::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Ping(args) => ping::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Completions(args) => completions::shell(&args),
         Command::Man(args) => completions::man(&args),
