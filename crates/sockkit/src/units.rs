@@ -104,6 +104,15 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     })
 }
 
+/// A share in percent, more than 0 and at most 100: `3%` is 0.03. The sign is wanted, so that nobody takes 0.03 for it.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|digits| digits.trim_end().parse::<f64>().ok());
+    number
+        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| format!("{text:?} is no share: write 3% or 0.5%, more than 0% and at most 100%"))
+}
+
 /// One value or several, each of which makes an arm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct List(pub(crate) Vec<usize>);
@@ -239,6 +248,14 @@ mod tests {
         assert_eq!((percent("1%"), percent("0.5"), percent("100 %")), (Ok(1.0), Ok(0.5), Ok(100.0)));
         for bad in ["", "%", "-1%", "101", "nan", "1%%"] {
             assert!(percent(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_share_has_its_sign() {
+        assert_eq!((share("3%"), share("0.5 %"), share("100%")), (Ok(0.03), Ok(0.005), Ok(1.0)));
+        for bad in ["3", "0.03", "0%", "-1%", "101%", "nan%", "%", ""] {
+            assert!(share(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What was typed. Reading it touches nothing; `command` decides what it means.
 
 mod bench;
+mod compare;
 mod connect;
 mod outputs;
 mod ping;
@@ -13,6 +14,7 @@ mod workload;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub(crate) use bench::BenchArgs;
+pub(crate) use compare::{CompareArgs, FailIf, Typed};
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
@@ -39,6 +41,12 @@ impl Cli {
     pub(crate) fn read() -> Self {
         Self::parse_from(outputs::settle(&Self::command(), std::env::args_os().collect()))
     }
+
+    /// What a command line meant that was written down, if it still means anything.
+    pub(crate) fn reread(words: Vec<String>) -> Option<Self> {
+        let words = words.into_iter().map(Into::into).collect();
+        Self::try_parse_from(outputs::settle(&Self::command(), words)).ok()
+    }
 }
 
 /// Each is described where its arguments are; a word here would hide that.
@@ -46,9 +54,10 @@ impl Cli {
 pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     Connect(Box<ConnectArgs>),
-    Bench(Box<BenchArgs>),
-    Report(Box<ReportArgs>),
     Ping(Box<PingArgs>),
+    Bench(Box<BenchArgs>),
+    Compare(Box<CompareArgs>),
+    Report(Box<ReportArgs>),
     Info(InfoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -92,7 +101,8 @@ pub(crate) struct ManArgs {
 }
 
 /// The commands that have a page: all of them.
-const PAGES: [&str; 8] = ["serve", "connect", "bench", "report", "ping", "info", "completions", "man"];
+const PAGES: [&str; 9] =
+    ["serve", "connect", "ping", "bench", "compare", "report", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {

@@ -75,7 +75,7 @@ fn name(placement: Placement) -> &'static str {
     }
 }
 
-/// The first value of a field in the manner of `/proc/cpuinfo`: `model name	: Some Processor`.
+/// The first value of a field in the manner of `/proc/cpuinfo`, with tabs around the colon: `model name : Some Processor`.
 fn field(text: &str, name: &str) -> Option<String> {
     let fields = text.lines().filter_map(|line| line.split_once(':'));
     fields.into_iter().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
