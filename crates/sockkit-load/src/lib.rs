@@ -3,10 +3,16 @@
 //! Nothing here knows how the server is made, and nothing but the protocol is relied on: any echo server will do.
 //! Nothing prints; what happens while a run lasts is told to an [`Observer`].
 
+#[allow(dead_code)]
+mod message;
 mod outcome;
+mod ping;
 mod run;
+#[allow(dead_code)]
+mod tracker;
 mod workload;
 
 pub use outcome::{Interval, Outcome, Usage};
+pub use ping::{Books, Ping, PingObserver, Pinged, Reply, RoundTrips, Verdict, Wish, ping};
 pub use run::{Observer, run};
 pub use workload::{Arrivals, Mode, Pacing, Tuning, Verify, Workload};
