@@ -29,6 +29,7 @@ complete -c sockkit -n "__fish_sockkit_needs_command" -s V -l version -d 'Print 
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "ping" -d 'Time round trips to an echo server'
+complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "report" -d 'Show saved results again, in any form'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "man" -d 'Print a manual page, as troff'
@@ -111,18 +112,24 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s w -l deadline -
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l connect-timeout -d 'How long a connection may take to open; 0 is no limit' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l source -d 'Call from this address: HOST:PORT, or a PATH on Unix kinds (removed at the end)' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l max-loss -d 'Exit 1 if more than this share of the messages is lost' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l json -d 'Write the result as a JSON document (sockkit.result/1) to FILE; without FILE or with - to stdout, in place of all else' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l json -d 'Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of all else' -r -F
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l spin -d 'Wait by asking again and again instead of sleeping: takes a whole processor'
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s q -l quiet -d 'No line for each reply, only the summary'
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l json -d 'Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of the table' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l csv -d 'The same as CSV: a line for each arm, figures in ns and per second, empty where nothing is known' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l markdown -d 'The same as Markdown: the tables of the terminal for GitHub, with the environment' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l html -d 'The same as a page for a browser, self-contained: percentile curves, sweeps, tables' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand info" -l json -d 'Print one JSON object on one line'
 complete -c sockkit -n "__fish_sockkit_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "ping" -d 'Time round trips to an echo server'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "man" -d 'Print a manual page, as troff'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping info completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping report info completions man help" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping report info completions man help" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping report info completions man help" -f -a "ping" -d 'Time round trips to an echo server'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping report info completions man help" -f -a "report" -d 'Show saved results again, in any form'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping report info completions man help" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping report info completions man help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping report info completions man help" -f -a "man" -d 'Print a manual page, as troff'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping report info completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -14,6 +14,10 @@ use clap_complete::Shell;
 use crate::cli::Cli;
 use crate::command::completions;
 use crate::exit;
+use crate::render::csv::csv;
+use crate::render::markdown::markdown;
+use crate::render::text::{Screen, text};
+use crate::render::view::samples;
 
 const UPDATE: &str = "UPDATE_SNAPSHOTS";
 
@@ -96,6 +100,29 @@ fn the_readme_has_every_limit_with_its_default() {
             );
         }
     }
+}
+
+/// What people see of results, at the widths of terminals. The files are the place to look at a change of it.
+#[test]
+fn renderings_are_as_documented() {
+    let screen = |width| Screen { width, colour: false, unicode: true };
+    let mut files = BTreeMap::new();
+    for (name, document) in [
+        ("comparison", samples::comparison()),
+        ("sweep", samples::sweep()),
+        ("open-loop", samples::open_loop()),
+        ("ping", samples::ping()),
+        ("all-null", samples::all_null()),
+    ] {
+        for width in [60, 80, 120] {
+            files.insert(format!("{name}-{width}.txt"), text(&document, &screen(width)).into_bytes());
+        }
+        files.insert(format!("{name}.md"), markdown(&document).into_bytes());
+        files.insert(format!("{name}.csv"), csv(&document).into_bytes());
+    }
+    let ascii = Screen { width: 80, colour: true, unicode: false };
+    files.insert("comparison-ascii-colour.txt".into(), text(&samples::comparison(), &ascii).into_bytes());
+    compare("tests/renderings", &files);
 }
 
 fn readme() -> String {

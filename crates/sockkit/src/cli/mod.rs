@@ -1,17 +1,21 @@
 //! What was typed. Reading it touches nothing; `command` decides what it means.
 
 mod connect;
+mod outputs;
 mod ping;
+mod report;
 mod serve;
 mod targets;
 mod workload;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
+pub(crate) use outputs::{OutputArgs, Place};
 pub(crate) use ping::PingArgs;
+pub(crate) use report::ReportArgs;
 pub(crate) use serve::{ServeArgs, ServiceName};
 pub(crate) use targets::{OneTarget, PingTarget, ServiceTargets, Subject, Subjects};
 pub(crate) use workload::{ModeName, Placement, SocketArgs, VerifyName, WorkloadArgs};
@@ -26,12 +30,20 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// What the process was called with. Prints what is wrong with it, or the help that it asks for, and exits then.
+    pub(crate) fn read() -> Self {
+        Self::parse_from(outputs::settle(&Self::command(), std::env::args_os().collect()))
+    }
+}
+
 /// Each is described where its arguments are; a word here would hide that.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     Connect(Box<ConnectArgs>),
     Ping(Box<PingArgs>),
+    Report(Box<ReportArgs>),
     Info(InfoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -75,7 +87,7 @@ pub(crate) struct ManArgs {
 }
 
 /// The commands that have a page: all of them.
-const PAGES: [&str; 6] = ["serve", "connect", "ping", "info", "completions", "man"];
+const PAGES: [&str; 7] = ["serve", "connect", "ping", "report", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {

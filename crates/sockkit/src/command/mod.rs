@@ -2,12 +2,17 @@
 
 pub(crate) mod completions;
 mod connect;
+mod document;
+mod file;
 mod info;
 #[expect(dead_code, unused_imports, reason = "bench and compare, which come next, are made of it")]
 mod measure;
 mod open;
 mod output;
+mod outputs;
 mod ping;
+mod report;
+mod screen;
 mod serve;
 mod signals;
 
@@ -20,6 +25,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(*args),
         Command::Ping(args) => ping::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Completions(args) => completions::shell(&args),
         Command::Man(args) => completions::man(&args),

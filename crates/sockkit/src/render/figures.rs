@@ -32,7 +32,7 @@ pub(crate) fn throughput(bytes_per_s: f64) -> String {
 /// A number of bytes, exactly: `64 KiB` if it is so many, else `1500 B`.
 pub(crate) fn size(bytes: u64) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match units.iter().find(|(_, factor)| bytes >= *factor && bytes % factor == 0) {
+    match units.iter().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor)) {
         Some((unit, factor)) => format!("{} {unit}", bytes / factor),
         None => format!("{bytes} B"),
     }
@@ -65,6 +65,8 @@ pub(crate) fn percent(share: f64) -> String {
     match percent.abs() {
         size if !size.is_finite() => WITHHELD.to_owned(),
         0.0 => "0 %".to_owned(),
+        size if size < 0.000_95 => format!("{percent:.0e} %"),
+        size if size < 0.0095 => format!("{percent:.3} %"),
         size if size < 0.095 => format!("{percent:.2} %"),
         size if size < 9.95 => format!("{percent:.1} %"),
         size if size < 1e6 => format!("{percent:.0} %"),
@@ -245,8 +247,9 @@ mod tests {
 
     #[test]
     fn shares_are_percentages() {
-        let shares = [0.0, 0.0004, 0.031, 0.0996, 0.25, -0.012, f64::NAN];
-        assert_eq!(shares.map(percent), ["0 %", "0.04 %", "3.1 %", "10 %", "25 %", "-1.2 %", "-"]);
+        let shares = [0.0, 0.000_01, 0.0004, 0.031, 0.0996, 0.25, -0.012, f64::NAN];
+        let texts = ["0 %", "0.001 %", "0.04 %", "3.1 %", "10 %", "25 %", "-1.2 %", "-"];
+        assert_eq!(shares.map(percent), texts);
         assert_eq!(half_width(&estimate(100.0, 97.0, 103.2)), Some("±3.1 %".into()));
         assert_eq!(half_width(&estimate(0.0, 0.0, 1.0)), None);
         assert_eq!(half_width(&Estimate::bare(1.0)), None);

@@ -1,11 +1,17 @@
 //! How things are shown to people and to scripts.
 
-#[allow(dead_code, reason = "what is not used yet is used by the outputs to come")]
+pub(crate) mod chart;
+pub(crate) mod csv;
 pub(crate) mod figures;
+pub(crate) mod grid;
+pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod log;
+pub(crate) mod markdown;
 pub(crate) mod ping;
 pub(crate) mod serve;
+pub(crate) mod text;
+pub(crate) mod view;
 
 use std::io::{self, Write};
 
