@@ -13,10 +13,11 @@ use sockkit_load::Ping;
 
 use self::document::Story;
 use self::watch::Watch;
-use crate::cli::PingArgs;
+use crate::cli::{PingArgs, Place};
 use crate::command::open::{open, source};
-use crate::command::output;
 use crate::command::signals::{QUIT, Signals};
+use crate::command::{file, output};
+use crate::render::json::json;
 use crate::render::lines::Lines;
 use crate::render::ping as render;
 use crate::units;
@@ -29,6 +30,9 @@ pub(crate) fn run(args: &PingArgs) -> Result<()> {
     ping.check(target.transport())?;
     let mut options = Options::default();
     options.source = args.source.as_deref().map(|text| source(target.transport(), text)).transpose()?;
+    if let Some(Place::File(path)) = &args.json {
+        file::check(path)?;
+    }
     let mut story = Story::begin(args, &ping);
     let deadline = Deadline::after_maybe(units::limit(args.connect_timeout));
     let endpoint = open(target, &options, deadline, &signals)??;
@@ -36,7 +40,7 @@ pub(crate) fn run(args: &PingArgs) -> Result<()> {
     story.opened(&endpoint);
 
     // A document on stdout has it for itself.
-    let text = (!args.json.as_ref().is_some_and(output::is_stdout)).then(Lines::stdout).transpose()?;
+    let text = (args.json != Some(Place::Stdout)).then(Lines::stdout).transpose()?;
     if let Some(text) = &text {
         text.say(render::opening(&url, ping.size));
     }
@@ -48,10 +52,13 @@ pub(crate) fn run(args: &PingArgs) -> Result<()> {
         text.finish();
     }
     let shown = text.as_ref().map_or(Ok(()), output::all_written);
-    let saved = args
-        .json
-        .as_ref()
-        .map_or(Ok(()), |path| output::save(path, &serde_json::to_vec_pretty(&story.end(&pinged, &end))?));
+    let saved = match &args.json {
+        Some(Place::Stdout) => output::print(json(&story.end(&pinged, &end)).as_bytes()),
+        Some(Place::File(path)) => {
+            file::write(path, json(&story.end(&pinged, &end)).as_bytes()).map_err(Into::into)
+        }
+        None => Ok(()),
+    };
     // Who has stopped reading has seen enough, and is told nothing more.
     shown?;
     verdict::verdict(&url, args, pinged, end)?;
