@@ -1,6 +1,7 @@
 //! The command line as a user meets it: what is refused, what is said, and with which code it ends.
 
 mod connect;
+mod report;
 mod serve;
 mod usage;
 
