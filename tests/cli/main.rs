@@ -5,6 +5,7 @@ mod compare;
 mod connect;
 mod ping;
 mod scripts;
+mod report;
 mod serve;
 mod usage;
 
