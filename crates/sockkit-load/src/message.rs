@@ -21,6 +21,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::workload::Verify;
+
 /// Places at which the filler of a message can begin.
 const STARTS: usize = 256;
 
@@ -54,6 +56,40 @@ pub(crate) struct Claim {
     pub(crate) second: Option<u64>,
     /// Bytes in each copy. From 4 on, a second copy with one wrong byte reads as a number far from the right one.
     pub(crate) width: usize,
+}
+
+/// How closely an answer is compared with what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scrutiny {
+    /// All bytes.
+    Bytes,
+    /// The length and the sequence number.
+    Identity,
+    /// All bytes of one message in a hundred, of the others the length and the sequence number.
+    Sample,
+    /// The length.
+    Length,
+}
+
+impl Scrutiny {
+    /// How closely one message is looked at.
+    fn of(self, sequence: u64) -> Self {
+        match self {
+            Self::Sample if sequence.is_multiple_of(100) => Self::Bytes,
+            Self::Sample => Self::Identity,
+            other => other,
+        }
+    }
+}
+
+impl From<Verify> for Scrutiny {
+    fn from(verify: Verify) -> Self {
+        match verify {
+            Verify::Full => Self::Bytes,
+            Verify::Sample => Self::Sample,
+            Verify::Off => Self::Length,
+        }
+    }
 }
 
 /// What is wrong with an answer.
@@ -139,15 +175,28 @@ impl Content {
         Err(Wrong::Byte { offset: offset + at, wanted, got })
     }
 
-    /// Compares a whole answer with a message: its length and all its bytes.
-    pub(crate) fn check_whole(&self, sequence: u64, answer: &[u8]) -> Result<(), Wrong> {
-        self.check(sequence, 0, &answer[..answer.len().min(self.size)])?;
-        self.check_length(answer)
+    /// Compares a part of an answer, from `offset` on, as closely as is wanted.
+    ///
+    /// # Panics
+    /// If it reaches beyond the end of the message.
+    pub(crate) fn check_part(
+        &self,
+        sequence: u64,
+        offset: usize,
+        bytes: &[u8],
+        scrutiny: Scrutiny,
+    ) -> Result<(), Wrong> {
+        let looked_at = match scrutiny.of(sequence) {
+            Scrutiny::Bytes => bytes.len(),
+            Scrutiny::Length => 0,
+            _ => self.front.saturating_sub(offset).min(bytes.len()),
+        };
+        self.check(sequence, offset, &bytes[..looked_at])
     }
 
-    /// Compares the length of an answer and its sequence number with those of a message.
-    pub(crate) fn check_identity(&self, sequence: u64, answer: &[u8]) -> Result<(), Wrong> {
-        self.check(sequence, 0, &answer[..answer.len().min(self.front)])?;
+    /// Compares a whole answer with a message: its length, and its bytes as closely as is wanted.
+    pub(crate) fn check_whole(&self, sequence: u64, answer: &[u8], scrutiny: Scrutiny) -> Result<(), Wrong> {
+        self.check_part(sequence, 0, &answer[..answer.len().min(self.size)], scrutiny)?;
         self.check_length(answer)
     }
 
@@ -259,7 +308,7 @@ mod tests {
             let content = Content::new(7, 3, size);
             for sequence in [0, 1, 255, 256, 1 << 40] {
                 let whole = message(&content, sequence);
-                assert_eq!(content.check_whole(sequence, &whole), Ok(()));
+                assert_eq!(content.check_whole(sequence, &whole, Scrutiny::Bytes), Ok(()));
                 for piece in [1, 3, 5, 16, 100] {
                     let mut pieced = Vec::new();
                     while pieced.len() < size {
@@ -288,13 +337,19 @@ mod tests {
                 let mut got = sent.clone();
                 got[offset] ^= 0x40;
                 let wrong = Wrong::Byte { offset, wanted: sent[offset], got: got[offset] };
-                assert_eq!(content.check_whole(9, &got), Err(wrong));
+                assert_eq!(content.check_whole(9, &got, Scrutiny::Bytes), Err(wrong));
             }
             let longer = [sent.as_slice(), b"x"].concat();
-            assert_eq!(content.check_whole(9, &longer), Err(Wrong::Length { wanted: size, got: size + 1 }));
+            assert_eq!(
+                content.check_whole(9, &longer, Scrutiny::Bytes),
+                Err(Wrong::Length { wanted: size, got: size + 1 })
+            );
             if size > 0 {
                 let got = size - 1;
-                assert_eq!(content.check_whole(9, &sent[..got]), Err(Wrong::Length { wanted: size, got }));
+                assert_eq!(
+                    content.check_whole(9, &sent[..got], Scrutiny::Bytes),
+                    Err(Wrong::Length { wanted: size, got })
+                );
             }
         }
     }

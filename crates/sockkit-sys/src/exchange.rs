@@ -78,6 +78,15 @@ impl Messages {
         self.filled += 1;
     }
 
+    /// A message that is queued.
+    ///
+    /// # Panics
+    /// If not so many are queued.
+    pub fn queued(&self, slot: usize) -> &[u8] {
+        assert!(slot < self.filled, "there is no message in slot {slot}");
+        &self.payload[slot * self.capacity..][..self.parts[slot].iov_len]
+    }
+
     /// Sends the queued messages, from the front and without waiting, and answers how many left. They stay queued.
     ///
     /// # Errors
@@ -194,6 +203,7 @@ mod tests {
             out.clear();
             texts.iter().for_each(|text| queue(&mut out, text.as_bytes()));
             assert_eq!(out.next_buffer().is_none(), texts.len() == 3);
+            assert_eq!(out.queued(0), texts[0].as_bytes());
             assert_eq!(out.send(ours.as_fd()).unwrap(), texts.len());
             assert_eq!(back.receive(theirs.as_fd(), 4).unwrap(), texts.len());
             for (slot, text) in texts.iter().enumerate() {
