@@ -94,6 +94,7 @@ mod tests {
     use super::*;
     use crate::command::report::one_of;
     use crate::render::csv::csv;
+    use crate::render::html::page;
     use crate::render::json::json as to_json;
     use crate::render::markdown::markdown;
     use crate::render::text::{Screen, text};
@@ -200,7 +201,7 @@ mod tests {
             let allowed = |letter: char| letter == '\n' || (colour && letter == '\u{1b}') || !letter.is_control();
             prop_assert!(shown.chars().all(allowed), "{shown:?}");
             prop_assert!(unicode || shown.is_ascii(), "{shown}");
-            let _ = (csv(&document), markdown(&document), to_json(&document));
+            let _ = (csv(&document), markdown(&document), to_json(&document), page(&document));
             // Merged with itself, and with one that nobody has touched.
             for other in [document.clone(), samples[sample]()] {
                 let named = |name: &str, document| (name.to_owned(), document);

@@ -10,7 +10,7 @@ use sockkit_stats::result::Document;
 use super::{file, output, screen};
 use crate::cli::{OutputArgs, Place};
 use crate::render::csv::csv;
-use crate::render::html::page;
+use crate::render::html;
 use crate::render::json::json;
 use crate::render::markdown::markdown;
 use crate::render::text::text;
@@ -45,7 +45,7 @@ impl Form {
             Self::Json => json(document),
             Self::Csv => csv(document),
             Self::Markdown => markdown(document),
-            Self::Html => page(document),
+            Self::Html => html::page(document),
         }
     }
 }
