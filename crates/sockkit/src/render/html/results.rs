@@ -203,10 +203,14 @@ fn columns(roster: &Roster<'_>) -> Vec<Column> {
                 figures::duration,
             )
         },
-        other("client", |arm| plain(arm, "client_cpu_ns", arm.cost.client_cpu_ns), figures::duration),
+        other("client CPU", |arm| plain(arm, "client_cpu_ns", arm.cost.client_cpu_ns), figures::duration),
         Column {
             blank: Blank::server,
-            ..other("server", |arm| plain(arm, "server_cpu_ns", arm.cost.server_cpu_ns), figures::duration)
+            ..other(
+                "server CPU",
+                |arm| plain(arm, "server_cpu_ns", arm.cost.server_cpu_ns),
+                figures::duration,
+            )
         },
     ]
 }
