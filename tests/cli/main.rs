@@ -1,5 +1,6 @@
 //! The command line as a user meets it: what is refused, what is said, and with which code it ends.
 
+mod compare;
 mod connect;
 mod ping;
 mod serve;

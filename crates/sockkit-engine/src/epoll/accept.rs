@@ -66,6 +66,7 @@ impl<S: Service> Worker<S> {
             // All workers wait on the same socket: wake one of them for each connection, not all.
             flags |= EpollFlags::EPOLLEXCLUSIVE;
         }
+        self.counters().system_calls.add(1);
         self.epoll.add(listener, EpollEvent::new(flags, Token::Gate(index).pack()))
     }
 
@@ -107,6 +108,7 @@ impl<S: Service> Worker<S> {
 
     fn accept_one(&mut self, index: usize) -> Outcome {
         use Errno::*;
+        self.counters().system_calls.add(1);
         let error = match sockkit_sys::accept(self.gates[index].post.listener.as_fd()) {
             Ok((socket, peer)) => match self.admit(index, socket, &peer) {
                 Ok(outcome) => return outcome,
@@ -144,6 +146,7 @@ impl<S: Service> Worker<S> {
                 if self.shared.logs_peers {
                     observer.event(&Event::Refused { peer: &address, reason });
                 }
+                self.counters().system_calls.add(2);
                 super::connection::reset(&socket);
                 return Ok(Outcome::Refused);
             }
@@ -155,6 +158,7 @@ impl<S: Service> Worker<S> {
         let peer = Peer::open(address.clone(), ticket, service, &occasion, self.now);
         let connection = Connection::new(socket, peer);
         let slot = self.connections.vacant_key();
+        self.counters().system_calls.add(1);
         if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
             self.shared.admission.leave(connection.peer.into_ticket());
             return Err(errno);
@@ -179,6 +183,7 @@ impl<S: Service> Worker<S> {
     }
 
     fn rest_gate(&mut self, index: usize) {
+        self.counters().system_calls.add(1);
         let gate = &mut self.gates[index];
         // Level-triggered, the listener would wake us for ever. It cannot be modified (EPOLLEXCLUSIVE), only removed.
         let _ = self.epoll.delete(&gate.post.listener);

@@ -108,6 +108,7 @@ impl<S: Service> Connection<S> {
             Next::Close => return Turn::Over(EndReason::PeerClosed),
             Next::ShutdownWrite => {
                 // It fails only when the peer is gone, which reading will tell.
+                books.counters.system_calls.add(1);
                 let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
                 self.readable = true;
                 return Turn::Unfinished;
@@ -126,6 +127,7 @@ impl<S: Service> Connection<S> {
                 return Ok(());
             }
             let size = room.min(READ).min(*budget).min(scratch.len());
+            books.counters.system_calls.add(1);
             let received = match self.peer.framing() {
                 Framing::Stream => receive_stream(&self.socket, &mut scratch[..size]),
                 Framing::Message => sockkit_sys::receive_record(self.socket.as_fd(), scratch),
@@ -165,6 +167,7 @@ impl<S: Service> Connection<S> {
         if self.peer.arrived(data, books) == Reply::Nothing {
             return Ok(());
         }
+        books.counters.system_calls.add(1);
         match sockkit_sys::send(self.socket.as_fd(), data) {
             Ok(sent) => self.peer.returned(data, Some(sent), books),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.peer.returned(data, None, books),
@@ -184,6 +187,7 @@ impl<S: Service> Connection<S> {
         while *budget > 0 {
             let Some((origin, bytes)) = self.peer.output() else { return Ok(()) };
             let wanted = bytes.len();
+            books.counters.system_calls.add(1);
             match sockkit_sys::send(self.socket.as_fd(), bytes) {
                 Ok(sent) => {
                     *budget = budget.saturating_sub(sent.max(1));
@@ -232,6 +236,7 @@ impl<S: Service> Worker<S> {
         let awaits_room = matches!(turn, Turn::Waits) && connection.peer.output().is_some();
         if awaits_room != connection.awaits_room {
             connection.awaits_room = awaits_room;
+            shared.counters[self.index].system_calls.add(1);
             let mut event = EpollEvent::new(interest(awaits_room), Token::Connection(slot).pack());
             if self.epoll.modify(&connection.socket, &mut event).is_err() {
                 return self.end(slot, EndReason::Failed);
@@ -248,8 +253,10 @@ impl<S: Service> Worker<S> {
         let shared = &self.shared;
         let books = Books { limits: &shared.limits, counters: &shared.counters[self.index], now: self.now };
         if peer.close(reason, shared, &books) {
+            books.counters.system_calls.add(1);
             reset(&socket);
         }
+        books.counters.system_calls.add(1);
         drop(socket);
         self.wake_gates();
     }

@@ -116,6 +116,7 @@ impl<S: Service> Datagrams<S> {
         let Some(batch) = batch else { return Turn::Empty };
         let fd = socket.post.listener.as_fd();
         let wanted = books.shared.admission.claim(socket.appetite.size as u64) as usize;
+        books.counters().system_calls.add(u64::from(wanted > 0));
         let received = match wait {
             _ if wanted == 0 => Ok(0),
             Wait::No => batch.receive(fd, wanted),
@@ -159,19 +160,20 @@ impl<S: Service> Datagrams<S> {
             }
         }
         let late = &mut self.late;
-        let (sent, bytes) = batch.send(fd, |SendFailure { to, payload, error, .. }| match errno(&error) {
+        let sent = batch.send(fd, |SendFailure { to, payload, error, .. }| match errno(&error) {
             Errno::EAGAIN if unix && late.keep(index, to, payload, desk.now) => {}
             Errno::EAGAIN | Errno::ENOBUFS => books.enter(Verdict::Drop(DropReason::SendQueueFull)),
             _ => books.enter(Verdict::Drop(DropReason::SendFailed)),
         });
-        books.answered(sent, bytes);
+        books.counters().system_calls.add(sent.calls as u64);
+        books.answered(sent.messages, sent.bytes);
         turn
     }
 
     /// Tries the answers again for which there was no room.
     fn retry(&mut self, books: &Books<'_>, now: Nanos) {
         let sockets = &self.sockets;
-        self.late.retry(
+        let calls = self.late.retry(
             now,
             |index| sockets[index].post.listener.as_fd(),
             |fate| match fate {
@@ -180,6 +182,7 @@ impl<S: Service> Datagrams<S> {
                 Fate::Refused => books.enter(Verdict::Drop(DropReason::SendFailed)),
             },
         );
+        books.counters().system_calls.add(calls as u64);
     }
 
     /// From time to time, [`Datagrams::count_overflow`].
@@ -193,6 +196,7 @@ impl<S: Service> Datagrams<S> {
     fn count_overflow(&mut self, index: usize, counters: &Counters, now: Nanos) {
         let socket = &mut self.sockets[index];
         socket.asked = now;
+        counters.system_calls.add(1);
         if let Ok(overflow) = receive_queue_drops(socket.post.listener.as_fd()) {
             counters.receive_queue_overflow.add(u64::from(overflow.wrapping_sub(socket.overflow)));
             socket.overflow = overflow;
@@ -351,6 +355,7 @@ impl<S: Service> Worker<S> {
         let Some(datagrams) = &mut self.datagrams else { return };
         datagrams.ending = true;
         for socket in &datagrams.sockets {
+            self.shared.counters[self.index].system_calls.add(1);
             // A worker that waits without epoll has not registered it.
             let _ = self.epoll.delete(&socket.post.listener);
         }

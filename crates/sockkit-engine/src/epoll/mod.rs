@@ -144,6 +144,7 @@ impl<S: Service> Worker<S> {
         }
         let mut events = [EpollEvent::empty(); EVENTS];
         while !self.is_over() {
+            self.counters().system_calls.add(1);
             let count = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,

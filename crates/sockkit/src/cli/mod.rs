@@ -1,5 +1,6 @@
 //! What was typed. Reading it touches nothing; `command` decides what it means.
 
+mod compare;
 mod connect;
 mod outputs;
 mod ping;
@@ -10,6 +11,7 @@ mod workload;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+pub(crate) use compare::{CompareArgs, FailIf, Typed};
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
@@ -35,6 +37,12 @@ impl Cli {
     pub(crate) fn read() -> Self {
         Self::parse_from(outputs::settle(&Self::command(), std::env::args_os().collect()))
     }
+
+    /// What a command line meant that was written down, if it still means anything.
+    pub(crate) fn reread(words: Vec<String>) -> Option<Self> {
+        let words = words.into_iter().map(Into::into).collect();
+        Self::try_parse_from(outputs::settle(&Self::command(), words)).ok()
+    }
 }
 
 /// Each is described where its arguments are; a word here would hide that.
@@ -43,6 +51,7 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     Connect(Box<ConnectArgs>),
     Ping(Box<PingArgs>),
+    Compare(Box<CompareArgs>),
     Report(Box<ReportArgs>),
     Info(InfoArgs),
     Completions(CompletionsArgs),
@@ -87,7 +96,7 @@ pub(crate) struct ManArgs {
 }
 
 /// The commands that have a page: all of them.
-const PAGES: [&str; 7] = ["serve", "connect", "ping", "report", "info", "completions", "man"];
+const PAGES: [&str; 8] = ["serve", "connect", "ping", "compare", "report", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {

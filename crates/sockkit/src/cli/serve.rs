@@ -87,6 +87,13 @@ pub(crate) struct LifeArgs {
     /// How long connections may take to end once the server ends; what is left then is reset
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
     pub(crate) grace: Duration,
+
+    /// End, as on SIGTERM, when the parent process does
+    ///
+    /// For commands that start a server of their own. With the id of the parent it is known, too, when that is gone
+    /// before the server has begun.
+    #[arg(long, hide = true, value_name = "PID", num_args = 0..=1, require_equals = true)]
+    pub(crate) exit_with_parent: Option<Option<i32>>,
 }
 
 /// What peers are granted.

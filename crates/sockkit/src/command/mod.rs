@@ -1,5 +1,6 @@
 //! What the commands do.
 
+mod compare;
 pub(crate) mod completions;
 mod connect;
 mod document;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(*args),
         Command::Ping(args) => ping::run(&args),
+        Command::Compare(args) => compare::run(*args),
         Command::Report(args) => report::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Completions(args) => completions::shell(&args),
