@@ -81,7 +81,9 @@ pub(super) fn bench(document: &Document, names: &Names) -> Grid {
 
 /// What may be concluded, one row a metric.
 pub(super) fn verdicts(document: &Document, names: &Names) -> Option<Grid> {
-    let verdicts = &document.verdicts;
+    let mut verdicts: Vec<_> = document.verdicts.iter().collect();
+    // What is said of one arm stands together; the metrics stay in their order.
+    verdicts.sort_by_key(|verdict| (verdict.arm_index, verdict.against_index));
     let baselines: BTreeSet<_> = verdicts.iter().map(|verdict| names.against(verdict)).collect();
     // One baseline is named once.
     let (heading, is_one) = match (baselines.len(), baselines.first()) {
@@ -97,7 +99,8 @@ pub(super) fn verdicts(document: &Document, names: &Names) -> Option<Grid> {
         Cell { repeats, ..Cell::plain(text) }
     });
     let labels = labels.collect();
-    let cells = |of: &dyn Fn(&Verdict) -> Cell| verdicts.iter().map(of).collect::<Vec<_>>();
+    let cells =
+        |of: &dyn Fn(&Verdict) -> Cell| verdicts.iter().map(|verdict| of(verdict)).collect::<Vec<_>>();
     let ratios = |write: fn(&Estimate) -> String| {
         cells(&|it| Cell::plain(figures::optional(it.ratio.as_ref(), write)))
     };
@@ -218,7 +221,7 @@ fn word(verdict: &Verdict, no_difference: &str) -> Cell {
 }
 
 fn percentage(share: Option<f64>) -> String {
-    figures::optional(share, figures::percent)
+    figures::optional(share, figures::difference)
 }
 
 /// Whether a column says anything. The first one, and one that is never left out, are there all the same.
