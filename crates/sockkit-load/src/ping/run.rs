@@ -110,37 +110,37 @@ impl Run<'_> {
     }
 
     fn send(&mut self, due_ns: u64) {
-        for attempt in 0..2 {
-            let times = |sent_ns| Times { sent_ns, due_ns: due_ns.min(sent_ns) };
+        let mut is_second_try = false;
+        loop {
             match self.wire.send(self.books.next()) {
                 Sent::At(sent_ns) => {
-                    let due_ns = if self.schedule.is_paced() { due_ns } else { sent_ns };
-                    self.books.sent(Times { due_ns, ..times(sent_ns) });
-                    self.schedule.sent(sent_ns);
+                    self.went(sent_ns, due_ns);
                     self.keen = self.books.standing().waiting == 1;
                 }
                 Sent::Refused => {
                     self.books.refused();
                     self.schedule.refused(self.wire.now_ns());
                 }
-                Sent::Failed(error) if self.passes(&error) => {
-                    let is_about_an_earlier_one =
-                        attempt == 0 && error.raw_os_error() == Some(Errno::ECONNREFUSED as i32);
-                    let now_ns = self.wire.now_ns();
-                    if !is_about_an_earlier_one {
-                        // It never left, and nobody will answer it: to the user it is lost like any other.
-                        self.books.sent(times(now_ns));
-                        self.schedule.sent(now_ns);
-                    }
+                // About an earlier one: this one may go.
+                Sent::Failed(error) if !is_second_try && is_refusal(&error) && self.passes(&error) => {
                     self.unreachable(&error);
-                    if is_about_an_earlier_one {
-                        continue;
-                    }
+                    is_second_try = true;
+                    continue;
+                }
+                Sent::Failed(error) if self.passes(&error) => {
+                    // It never left, and nobody will answer it: to the user it is lost like any other.
+                    self.went(self.wire.now_ns(), due_ns);
+                    self.unreachable(&error);
                 }
                 Sent::Failed(error) => self.fail("send to", &error),
             }
             return;
         }
+    }
+
+    fn went(&mut self, sent_ns: u64, due_ns: u64) {
+        self.books.sent(Times { sent_ns, due_ns: due_ns.min(sent_ns) });
+        self.schedule.sent(sent_ns);
     }
 
     /// Waits for an answer. Answers whether there was one.
@@ -197,13 +197,17 @@ impl Run<'_> {
             // A Unix datagram peer that has gone refuses what is sent to it.
             Some(Errno::ECONNREFUSED) if self.books.any_reply() => failure.with_kind(ErrorKind::Broken),
             Some(Errno::EMSGSIZE) if traits.framing == Framing::Message => {
-                failure.with_kind(ErrorKind::Usage).with_advice("a smaller --size is needed")
+                failure.with_kind(ErrorKind::Usage).with_advice("no message of that size can be sent there")
             }
             _ => failure,
         };
         self.failure = Some(failure);
         self.ending = true;
     }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ECONNREFUSED as i32)
 }
 
 /// Sleeps of this thread end when they should: a kernel may let them take 50 µs longer, to wake for several at once
