@@ -3,13 +3,29 @@
 //! Nothing here knows how the server is made, and nothing but the protocol is relied on: any echo server will do.
 //! Nothing prints; what happens while a run lasts is told to an [`Observer`].
 
-#[allow(dead_code)]
+mod check;
+mod clock;
+mod crowd;
+mod datagram;
 mod message;
+mod open;
 mod outcome;
 mod ping;
+mod recorder;
 mod run;
-#[allow(dead_code)]
+mod schedule;
+mod stream;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod tracker;
+mod tuning;
+mod usage;
+mod waiter;
+mod watch;
+mod window;
+mod work;
 mod workload;
 
 pub use outcome::{Interval, Outcome, Usage};

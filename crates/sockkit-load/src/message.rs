@@ -21,6 +21,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::workload::Verify;
+
 /// Places at which the filler of a message can begin.
 const STARTS: usize = 256;
 
@@ -54,6 +56,40 @@ pub(crate) struct Claim {
     pub(crate) second: Option<u64>,
     /// Bytes in each copy. From 4 on, a second copy with one wrong byte reads as a number far from the right one.
     pub(crate) width: usize,
+}
+
+/// How closely an answer is compared with what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scrutiny {
+    /// All bytes.
+    Bytes,
+    /// The length and the sequence number.
+    Identity,
+    /// All bytes of one message in a hundred, of the others the length and the sequence number.
+    Sample,
+    /// The length.
+    Length,
+}
+
+impl Scrutiny {
+    /// How closely one message is looked at.
+    fn of(self, sequence: u64) -> Self {
+        match self {
+            Self::Sample if sequence.is_multiple_of(100) => Self::Bytes,
+            Self::Sample => Self::Identity,
+            other => other,
+        }
+    }
+}
+
+impl From<Verify> for Scrutiny {
+    fn from(verify: Verify) -> Self {
+        match verify {
+            Verify::Full => Self::Bytes,
+            Verify::Sample => Self::Sample,
+            Verify::Off => Self::Length,
+        }
+    }
 }
 
 /// What is wrong with an answer.
@@ -111,10 +147,17 @@ impl Content {
     /// Writes the bytes of a message from `offset` on: as many as fit, or as are left of it. Answers how many.
     pub(crate) fn write(&self, sequence: u64, offset: usize, out: &mut [u8]) -> usize {
         let length = (self.size - offset).min(out.len());
-        let out = &mut out[..length];
-        out.copy_from_slice(&self.filler[self.start(sequence) + offset..][..length]);
+        let (first, second) = self.disguises(sequence);
+        let (out, filler) = (&mut out[..length], &self.filler[start(second) + offset..][..length]);
+        if let (0, 8, Some((head, tail))) = (offset, self.width, out.split_first_chunk_mut::<FRONT_MAX>()) {
+            head[..8].copy_from_slice(&first.to_le_bytes());
+            head[8..].copy_from_slice(&second.to_le_bytes());
+            tail.copy_from_slice(&filler[FRONT_MAX..]);
+            return length;
+        }
+        out.copy_from_slice(filler);
         if offset < self.front {
-            let front = self.front_of(sequence);
+            let front = self.front_of(first, second);
             let part = &front[offset..self.front.min(offset + length)];
             out[..part.len()].copy_from_slice(part);
         }
@@ -126,9 +169,17 @@ impl Content {
     /// # Panics
     /// If they reach beyond the end of the message.
     pub(crate) fn check(&self, sequence: u64, offset: usize, bytes: &[u8]) -> Result<(), Wrong> {
-        let filler = &self.filler[self.start(sequence) + offset..][..bytes.len()];
+        let (first, second) = self.disguises(sequence);
+        let filler = &self.filler[start(second) + offset..][..bytes.len()];
+        if let (0, 8, Some((head, tail))) = (offset, self.width, bytes.split_first_chunk::<FRONT_MAX>())
+            && head[..8] == first.to_le_bytes()
+            && head[8..] == second.to_le_bytes()
+            && *tail == filler[FRONT_MAX..]
+        {
+            return Ok(());
+        }
         let front_left = self.front.saturating_sub(offset).min(bytes.len());
-        let front = self.front_of(sequence);
+        let front = self.front_of(first, second);
         let front = &front[offset.min(FRONT_MAX)..][..front_left];
         if bytes[..front_left] == *front && bytes[front_left..] == filler[front_left..] {
             return Ok(());
@@ -139,15 +190,28 @@ impl Content {
         Err(Wrong::Byte { offset: offset + at, wanted, got })
     }
 
-    /// Compares a whole answer with a message: its length and all its bytes.
-    pub(crate) fn check_whole(&self, sequence: u64, answer: &[u8]) -> Result<(), Wrong> {
-        self.check(sequence, 0, &answer[..answer.len().min(self.size)])?;
-        self.check_length(answer)
+    /// Compares a part of an answer, from `offset` on, as closely as is wanted.
+    ///
+    /// # Panics
+    /// If it reaches beyond the end of the message.
+    pub(crate) fn check_part(
+        &self,
+        sequence: u64,
+        offset: usize,
+        bytes: &[u8],
+        scrutiny: Scrutiny,
+    ) -> Result<(), Wrong> {
+        let looked_at = match scrutiny.of(sequence) {
+            Scrutiny::Bytes => bytes.len(),
+            Scrutiny::Length => 0,
+            _ => self.front.saturating_sub(offset).min(bytes.len()),
+        };
+        self.check(sequence, offset, &bytes[..looked_at])
     }
 
-    /// Compares the length of an answer and its sequence number with those of a message.
-    pub(crate) fn check_identity(&self, sequence: u64, answer: &[u8]) -> Result<(), Wrong> {
-        self.check(sequence, 0, &answer[..answer.len().min(self.front)])?;
+    /// Compares a whole answer with a message: its length, and its bytes as closely as is wanted.
+    pub(crate) fn check_whole(&self, sequence: u64, answer: &[u8], scrutiny: Scrutiny) -> Result<(), Wrong> {
+        self.check_part(sequence, 0, &answer[..answer.len().min(self.size)], scrutiny)?;
         self.check_length(answer)
     }
 
@@ -187,9 +251,14 @@ impl Content {
         newest.checked_sub(newest.wrapping_sub(number) % modulus)
     }
 
-    fn front_of(&self, sequence: u64) -> [u8; FRONT_MAX] {
-        let first = (sequence ^ self.first_mask).to_le_bytes();
-        let second = (sequence.wrapping_mul(SPREAD) ^ self.second_mask).to_le_bytes();
+    /// The sequence number in both disguises.
+    fn disguises(&self, sequence: u64) -> (u64, u64) {
+        (sequence ^ self.first_mask, sequence.wrapping_mul(SPREAD) ^ self.second_mask)
+    }
+
+    /// The front of a message, of which as much counts as its size has room for.
+    fn front_of(&self, first: u64, second: u64) -> [u8; FRONT_MAX] {
+        let (first, second) = (first.to_le_bytes(), second.to_le_bytes());
         let mut front = [0; FRONT_MAX];
         front[..8].copy_from_slice(&first);
         match self.width {
@@ -198,11 +267,11 @@ impl Content {
         }
         front
     }
+}
 
-    /// Where in the filler a message begins.
-    fn start(&self, sequence: u64) -> usize {
-        ((sequence ^ self.second_mask).wrapping_mul(SPREAD) >> 56) as usize
-    }
+/// Where in the filler a message begins: its second disguise looks random.
+fn start(second: u64) -> usize {
+    (second >> 56) as usize
 }
 
 impl fmt::Display for Wrong {
@@ -259,7 +328,7 @@ mod tests {
             let content = Content::new(7, 3, size);
             for sequence in [0, 1, 255, 256, 1 << 40] {
                 let whole = message(&content, sequence);
-                assert_eq!(content.check_whole(sequence, &whole), Ok(()));
+                assert_eq!(content.check_whole(sequence, &whole, Scrutiny::Bytes), Ok(()));
                 for piece in [1, 3, 5, 16, 100] {
                     let mut pieced = Vec::new();
                     while pieced.len() < size {
@@ -288,13 +357,19 @@ mod tests {
                 let mut got = sent.clone();
                 got[offset] ^= 0x40;
                 let wrong = Wrong::Byte { offset, wanted: sent[offset], got: got[offset] };
-                assert_eq!(content.check_whole(9, &got), Err(wrong));
+                assert_eq!(content.check_whole(9, &got, Scrutiny::Bytes), Err(wrong));
             }
             let longer = [sent.as_slice(), b"x"].concat();
-            assert_eq!(content.check_whole(9, &longer), Err(Wrong::Length { wanted: size, got: size + 1 }));
+            assert_eq!(
+                content.check_whole(9, &longer, Scrutiny::Bytes),
+                Err(Wrong::Length { wanted: size, got: size + 1 })
+            );
             if size > 0 {
                 let got = size - 1;
-                assert_eq!(content.check_whole(9, &sent[..got]), Err(Wrong::Length { wanted: size, got }));
+                assert_eq!(
+                    content.check_whole(9, &sent[..got], Scrutiny::Bytes),
+                    Err(Wrong::Length { wanted: size, got })
+                );
             }
         }
     }

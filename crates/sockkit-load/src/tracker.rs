@@ -11,24 +11,13 @@ use std::collections::VecDeque;
 
 use sockkit_stats::result::Counters;
 
-use crate::message::{Claim, Content, Wrong};
+use crate::message::{Claim, Content, Scrutiny, Wrong};
 
 /// The fewest messages that are remembered, in any state.
 const RING_MIN: usize = 64;
 
 /// How many messages that were given up are remembered when the ring has come round, at least.
 const GIVEN_UP_MIN: usize = 1024;
-
-/// Which answers are compared with what was sent, and how closely.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scrutiny {
-    /// All bytes.
-    Bytes,
-    /// The length and the sequence number.
-    Identity,
-    /// The length.
-    Length,
-}
 
 /// The books of one socket.
 #[derive(Debug)]
@@ -163,12 +152,15 @@ impl Tracker {
             };
             return Came::Corrupted { sequence: None, wrong };
         };
-        let checked = match scrutiny {
-            Scrutiny::Bytes => content.check_whole(sequence, answer),
-            Scrutiny::Identity => content.check_identity(sequence, answer),
-            Scrutiny::Length => content.check_length(answer),
-        };
+        let checked = content.check_whole(sequence, answer, scrutiny);
         self.settle(sequence, checked)
+    }
+
+    /// Takes an answer into the books that may be to any message: the one that has waited longest. `None` if none was
+    /// ever sent.
+    pub(crate) fn came_in_turn(&mut self) -> Option<Came> {
+        let sequence = self.in_turn()?;
+        Some(self.settle(sequence, Ok(())))
     }
 
     /// When the message was sent that has waited longest, if any waits.
@@ -215,8 +207,8 @@ impl Tracker {
     /// Which message an answer belongs to, if that can be told.
     fn resolve(&mut self, claim: Claim, size: usize) -> Option<u64> {
         if size == 0 {
-            // They all look alike: the one that has waited longest, else one that was given up, else any.
-            return self.first_waiting().or_else(|| self.newest_given_up()).or(self.next.checked_sub(1));
+            // They all look alike.
+            return self.in_turn();
         }
         let (first, second) = match (claim.first, claim.second) {
             (first, second) if first == second => return first,
@@ -238,6 +230,11 @@ impl Tracker {
                 _ => None,
             },
         }
+    }
+
+    /// The message that has waited longest, else one that was given up, else any.
+    fn in_turn(&mut self) -> Option<u64> {
+        self.first_waiting().or_else(|| self.newest_given_up()).or(self.next.checked_sub(1))
     }
 
     /// Enters an answer to a message.

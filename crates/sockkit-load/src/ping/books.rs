@@ -6,10 +6,11 @@ use sockkit_stats::Histogram;
 use sockkit_stats::result::Counters;
 
 use super::moments::Moments;
-use super::schedule::{Standing, nanos};
+use super::schedule::Standing;
 use super::{Ping, Reply, Verdict};
-use crate::message::Content;
-use crate::tracker::{Came, Scrutiny, Times, Tracker};
+use crate::clock::nanos;
+use crate::message::{Content, Scrutiny};
+use crate::tracker::{Came, Times, Tracker};
 
 /// Messages that may wait for an answer at a time. Beyond that, the one that has waited longest is given up early.
 const WAITING_MAX: usize = 1 << 14;

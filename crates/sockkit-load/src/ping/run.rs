@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use sockkit_core::{Endpoint, Error, ErrorKind, Framing, Session};
+use sockkit_stats::result::Options;
 
 use super::books::Books;
 use super::schedule::{Schedule, Step};
@@ -13,6 +14,8 @@ use super::wire::{Came, Sent, Wire};
 use super::{Ping, PingObserver, Pinged, Wish};
 use crate::message::Content;
 use crate::tracker::Times;
+use crate::tuning;
+use crate::workload::Tuning;
 
 /// How often the observer is asked what it wants, when nothing wakes us for it.
 const LOOK_NS: u64 = 50_000_000;
@@ -30,6 +33,7 @@ pub fn ping(endpoint: Endpoint, ping: &Ping, observer: &mut dyn PingObserver) ->
     ping.check(endpoint.transport())?;
     let _exact = ExactSleep::begin();
     let url = endpoint.url();
+    let options = tuning::in_force(&endpoint, &Tuning::default());
     let content = Content::new(ping.seed, 0, ping.size);
     let wire = Wire::new(endpoint, content, ping.spin).map_err(|error| Error::io("wait for", url, &error))?;
     let run = Run {
@@ -42,7 +46,7 @@ pub fn ping(endpoint: Endpoint, ping: &Ping, observer: &mut dyn PingObserver) ->
         keen: false,
         look_ns: 0,
     };
-    Ok(run.run())
+    Ok(run.run(options))
 }
 
 struct Run<'a> {
@@ -60,7 +64,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn run(mut self) -> Pinged {
+    fn run(mut self, options: Options) -> Pinged {
         self.wire.restart();
         let mut now_ns = 0;
         while !self.ending {
@@ -90,6 +94,7 @@ impl Run<'_> {
         }
         self.books.close();
         Pinged {
+            options,
             elapsed: Duration::from_nanos(now_ns),
             skipped: self.schedule.skipped(),
             books: self.books,
