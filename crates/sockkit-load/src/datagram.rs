@@ -7,7 +7,7 @@ use sockkit_core::{Endpoint, Error, ErrorKind, Session};
 use sockkit_sys::Messages;
 
 use crate::clock::{self, nanos};
-use crate::crowd::{Line, Pace};
+use crate::crowd::{Arrival, Left, Line, Pace};
 use crate::message::{Content, Scrutiny};
 use crate::recorder::{Recorder, add};
 use crate::schedule::Schedule;
@@ -137,18 +137,22 @@ impl Datagram {
 impl Line for Datagram {
     type Buffers = Buffers;
 
+    const EDGE: bool = false;
+
     fn socket(&self) -> BorrowedFd<'_> {
         self.endpoint.as_fd()
     }
 
-    fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Buffers) -> Result<u64, Error> {
+    fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Buffers) -> Result<Arrival, Error> {
         recorder.calls += 1;
         let most = self.tracker.waiting();
         let received = buffers.input.receive(self.endpoint.as_fd(), most);
         let now_ns = clock::now_ns();
         let count = match received {
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(now_ns),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Arrival { now_ns, left: Left::NotEvenTheEnd });
+            }
             Err(error) => return Err(Error::io("receive from", self.endpoint.url(), &error)),
         };
         let was_full = !self.has_room();
@@ -163,7 +167,7 @@ impl Line for Datagram {
         if was_full && self.has_room() {
             self.pace.freed(now_ns);
         }
-        Ok(now_ns)
+        Ok(Arrival { now_ns, left: Left::More })
     }
 
     fn send(
