@@ -29,7 +29,17 @@ fn a_modest_rate_is_kept() {
 #[test]
 fn a_peer_that_does_not_keep_up_is_told_in_other_words() {
     let (arm, warnings) = bench(&[
-        "unix", "--rate", "2M/s", "--size", "16KiB", "--duration", "300ms", "--warmup", "50ms", "--timeout", "200ms",
+        "unix",
+        "--rate",
+        "2M/s",
+        "--size",
+        "16KiB",
+        "--duration",
+        "300ms",
+        "--warmup",
+        "50ms",
+        "--timeout",
+        "200ms",
     ]);
     let _ = (arm, warnings);
 }
