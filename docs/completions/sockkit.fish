@@ -116,7 +116,7 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s w -l deadline -
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l connect-timeout -d 'How long a connection may take to open; 0 is no limit' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l source -d 'Call from this address: HOST:PORT, or a PATH on Unix kinds (removed at the end)' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l max-loss -d 'Exit 1 if more than this share of the messages is lost' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l json -d 'Write the result as a JSON document (sockkit.result/1) to FILE; without FILE or with - to stdout, in place of all else' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l json -d 'Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of all else' -r -F
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l spin -d 'Wait by asking again and again instead of sleeping: takes a whole processor'
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s q -l quiet -d 'No line for each reply, only the summary'
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -4,6 +4,8 @@ mod bench;
 mod compare;
 mod connect;
 mod ping;
+mod scripts;
+mod report;
 mod serve;
 mod usage;
 

@@ -15,6 +15,7 @@ use crate::cli::Cli;
 use crate::command::completions;
 use crate::exit;
 use crate::render::csv::csv;
+use crate::render::json::json;
 use crate::render::markdown::markdown;
 use crate::render::text::{Screen, text};
 use crate::render::view::samples;
@@ -119,6 +120,7 @@ fn renderings_are_as_documented() {
         }
         files.insert(format!("{name}.md"), markdown(&document).into_bytes());
         files.insert(format!("{name}.csv"), csv(&document).into_bytes());
+        files.insert(format!("{name}.json"), json(&document).into_bytes());
     }
     let ascii = Screen { width: 80, colour: true, unicode: false };
     files.insert("comparison-ascii-colour.txt".into(), text(&samples::comparison(), &ascii).into_bytes());

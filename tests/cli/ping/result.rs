@@ -25,11 +25,8 @@ fn the_document_is_as_published_and_complete() {
     assert_eq!(serde_json::to_value(&document).expect("JSON"), value, "something is lost on the way");
 
     assert_eq!((document.schema.as_str(), document.arms.len()), (SCHEMA, 1));
-    assert!(
-        document.command.contains(" ping ") && document.command.contains("--seed="),
-        "{}",
-        document.command
-    );
+    assert!(document.command.starts_with("sockkit ping --seed "), "{}", document.command);
+    assert!(document.environment.kernel.starts_with("Linux ") && document.environment.cores > 0);
     let arm = &document.arms[0];
     assert_eq!((arm.mode, arm.target.as_str(), arm.address.as_deref()), (Mode::Ping, url, Some(url)));
     assert_eq!((arm.size, arm.connections, arm.depth), (100, 1, 1));

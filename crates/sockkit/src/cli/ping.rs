@@ -1,11 +1,11 @@
 //! The arguments of `sockkit ping`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
-use super::PingTarget;
+use super::outputs::place;
+use super::{PingTarget, Place};
 use crate::{exit, units};
 
 const EXAMPLES: &str = "\
@@ -98,8 +98,10 @@ pub(crate) struct PingArgs {
     #[arg(short, long, help_heading = "Output")]
     pub(crate) quiet: bool,
 
-    /// Write the result as a JSON document (sockkit.result/1) to FILE; without FILE or with - to stdout, in place of
-    /// all else
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", help_heading = "Output")]
-    pub(crate) json: Option<PathBuf>,
+    /// Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of all else
+    ///
+    /// The word behind it is FILE unless it reads as an address. Files are written whole or not at all.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", value_parser = place(),
+          value_hint = ValueHint::FilePath, help_heading = "Output")]
+    pub(crate) json: Option<Place>,
 }

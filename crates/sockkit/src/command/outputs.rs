@@ -10,9 +10,10 @@ use sockkit_stats::result::Document;
 use super::{file, output, screen};
 use crate::cli::{OutputArgs, Place};
 use crate::render::csv::csv;
+use crate::render::html::page;
 use crate::render::json::{json, json_line};
 use crate::render::markdown::markdown;
-use crate::render::text::{Screen, text};
+use crate::render::text::text;
 
 /// The outputs that were asked for. Without one the result goes to stdout as a table.
 #[derive(Clone, Debug)]
@@ -136,18 +137,6 @@ fn only_one(one: Form, other: Form, place: &Place) -> Error {
     };
     let options = format!("{} and {}", one.option(), other.option());
     Error::new(ErrorKind::Usage, "write", options, format!("only one of them can go to {to}"))
-}
-
-/// The table as a page.
-fn page(document: &Document) -> String {
-    let table = text(document, &Screen { width: 120, colour: false, unicode: true });
-    let page = maud::html! {
-        (maud::DOCTYPE)
-        meta charset="utf-8";
-        title { "sockkit" }
-        pre { (table) }
-    };
-    page.into_string()
 }
 
 /// Whoever has read enough and closed the pipe gets what a verdict says as the exit code all the same.

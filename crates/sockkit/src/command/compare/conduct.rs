@@ -95,7 +95,7 @@ impl Course<'_> {
             if !self.budget.has_room(taker.elapsed(), block, enough) {
                 break Stopped::Budget;
             }
-            progress.block(tally.blocks(), self.expected(&taker, block));
+            progress.block(tally.blocks(), tally.blocks() + self.expected(&taker, block));
             match self.block(&mut taker, &mut order, &setup, &mut tally, progress)? {
                 Some(taken) => tally.add(taken),
                 None => break taker.interrupted().map_or(Stopped::Budget, Stopped::Interrupted),
@@ -131,7 +131,7 @@ impl Course<'_> {
         let begun = taker.elapsed();
         let mut warmed = 0;
         for (index, arm) in self.plan.arms.iter().enumerate() {
-            progress.warming(&arm.subject.typed);
+            progress.warming(&arm.subject.typed, taker.elapsed());
             if taker.warm(index, &setup, self.seed)?.is_none() {
                 break;
             }
