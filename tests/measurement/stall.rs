@@ -43,7 +43,10 @@ fn assert_open_loop_shows_it(depth: &[&str]) {
     for quantile in [0.9, 0.95, 0.99] {
         let analytic = stood - (1.0 - quantile) * arm.seconds * 1e9;
         let found = response.quantile_ns(quantile) as f64;
-        assert!((found / analytic - 1.0).abs() < 0.05, "p{quantile}: {found} ns, and {analytic} ns in theory");
+        assert!(
+            (found / analytic - 1.0).abs() < 0.05,
+            "p{quantile}: {found} ns, and {analytic} ns in theory"
+        );
     }
     assert_eq!(told(arm.rtt_ns.p99), response.quantile_ns(0.99) as f64);
     if depth == ["--depth", "1"] {

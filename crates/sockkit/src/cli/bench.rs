@@ -36,7 +36,8 @@ withheld as well: p99 takes 368.
 
 --max-rate-under. FIGURE<LIMIT or FIGURE<=LIMIT, several with commas between them; FIGURE is p50, p90, p99, \
 p999, max or mean of the response, or loss in percent: 'p99<1ms,loss<0.1%'. Messages that are lost count as \
-slower than any limit, and a peer that answers less than 99 % of what is due breaks every promise. A run in \
+slower than any limit, and a peer that answers less than 99 % of what is due breaks every promise. The limit \
+should be short beside --duration, or a queue that grows without end looks like one that does not. A run in \
 a closed loop gives the first guess; from there the rate is doubled or quartered, then narrowed down to 5 %, \
 in runs of a second (more if the percentile takes more messages, at most --duration). What breaks the \
 promise is tried twice. Then --rounds runs (5 if it is not given) of --duration confirm it: four of five \
