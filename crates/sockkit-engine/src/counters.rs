@@ -136,6 +136,9 @@ pub struct Counters {
     /// Datagrams that the kernel dropped before we saw them, because the socket's receive queue was full. They count
     /// nowhere else.
     pub receive_queue_overflow: Counter,
+    /// System calls of the loop: receives and sends, waits, accepts, changes of what is waited for, ends of connections.
+    /// One that a signal interrupted and that was made again counts once.
+    pub system_calls: Counter,
 }
 
 /// Connections of one worker.
@@ -202,6 +205,7 @@ impl Counters {
                 (&mut totals.accept_paused, &worker.accept_paused),
                 (&mut totals.accept_failed, &worker.accept_failed),
                 (&mut totals.receive_queue_overflow, &worker.receive_queue_overflow),
+                (&mut totals.system_calls, &worker.system_calls),
             ] {
                 *total += counter.value();
             }
@@ -229,6 +233,8 @@ pub struct Totals {
     pub accept_failed: u64,
     /// Datagrams that the kernel dropped before we saw them.
     pub receive_queue_overflow: u64,
+    /// System calls of the workers' loops.
+    pub system_calls: u64,
 }
 
 impl Totals {
@@ -342,6 +348,7 @@ mod tests {
             worker.accept_paused.add(8 * amount);
             worker.accept_failed.add(9 * amount);
             worker.receive_queue_overflow.add(10 * amount);
+            worker.system_calls.add(11 * amount);
         }
         let totals = Counters::snapshot(&workers);
         assert_eq!(totals.connections.accepted, 33);
@@ -355,6 +362,7 @@ mod tests {
         assert_eq!(totals.messages.dropped[DropReason::Shutdown.index()], 66);
         let rest = (totals.messages_sent, totals.accept_paused, totals.accept_failed);
         assert_eq!((rest, totals.receive_queue_overflow), ((77, 88, 99), 110));
+        assert_eq!(totals.system_calls, 121);
     }
 
     #[test]

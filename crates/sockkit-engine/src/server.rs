@@ -48,6 +48,9 @@ pub struct Config {
     pub rate_limit: RateLimits,
     /// How long connections may take to end once the server ends. What is left then is reset.
     pub grace: Duration,
+    /// Whether workers ask again and again for what has come instead of sleeping until it does: the shortest round
+    /// trips, for a processor a worker.
+    pub spin: bool,
 }
 
 /// Datagrams a second from one source; `None` is no limit.
@@ -78,6 +81,7 @@ impl Default for Config {
             allow_amplification: false,
             rate_limit: RateLimits { remote: Some(DEFAULT_RATE), local: None },
             grace: Duration::from_secs(10),
+            spin: false,
         }
     }
 }
@@ -125,6 +129,7 @@ pub(crate) struct Shared {
     pub(crate) policy: Policy,
     pub(crate) rate_limit: RateLimits,
     pub(crate) grace: Duration,
+    pub(crate) spin: bool,
     pub(crate) host: String,
     pub(crate) clock: Clock,
     pub(crate) observer: Arc<dyn Observer>,
@@ -244,6 +249,7 @@ impl<S: Service> Server<S> {
                 .allow_amplification(config.allow_amplification),
             rate_limit: config.rate_limit,
             grace: config.grace,
+            spin: config.spin,
             host: nix::unistd::gethostname()
                 .map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into()),
             clock: Clock::start(),

@@ -80,6 +80,17 @@ pub struct SendFailure<'a> {
     pub error: io::Error,
 }
 
+/// What [`Batch::send`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Answers that left.
+    pub messages: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// System calls that it took.
+    pub calls: usize,
+}
+
 impl Batch {
     /// A batch of `slots` datagrams of at most `capacity` bytes each.
     ///
@@ -252,8 +263,8 @@ impl Batch {
     }
 
     /// Sends the queued answers, in order and without waiting. An answer that the kernel refuses is reported and
-    /// passed over; the others still leave. Answers how many left, and how many bytes.
-    pub fn send(&mut self, fd: BorrowedFd<'_>, mut failed: impl FnMut(SendFailure<'_>)) -> (usize, usize) {
+    /// passed over; the others still leave. Answers what left.
+    pub fn send(&mut self, fd: BorrowedFd<'_>, mut failed: impl FnMut(SendFailure<'_>)) -> Sent {
         // The received headers of answered slots are rewritten in place, packed to the front. Answers are queued in the
         // order of slots, so `index <= slot`, and nothing that is still needed is overwritten.
         for (index, &(slot, length)) in self.queued.iter().enumerate() {
@@ -272,12 +283,14 @@ impl Batch {
             header.msg_controllen = controllen;
             header.msg_flags = 0;
         }
-        let (mut next, mut sent, mut bytes) = (0, 0, 0);
+        let (mut next, mut sent) = (0, Sent::default());
         while next < self.queued.len() {
+            sent.calls += 1;
             match self.call_send(fd, next) {
                 Ok(count) => {
-                    bytes += self.queued[next..next + count].iter().map(|&(_, length)| length).sum::<usize>();
-                    sent += count;
+                    let lengths = self.queued[next..next + count].iter().map(|&(_, length)| length);
+                    sent.bytes += lengths.sum::<usize>();
+                    sent.messages += count;
                     next += count;
                 }
                 Err(error) => {
@@ -289,7 +302,7 @@ impl Batch {
             }
         }
         self.queued.clear();
-        (sent, bytes)
+        sent
     }
 }
 
@@ -425,7 +438,7 @@ mod tests {
         assert_eq!(batch.datagram(1).length, 0);
         batch.answer(0, 5);
         batch.answer(1, 0);
-        assert_eq!(batch.send(server.as_fd(), |f| panic!("{f:?}")), (2, 5));
+        assert_eq!(batch.send(server.as_fd(), |f| panic!("{f:?}")), Sent { messages: 2, bytes: 5, calls: 1 });
         let mut buffer = [0; 16];
         assert_eq!(clients[0].recv(&mut buffer).unwrap(), 5);
         assert_eq!(&buffer[..5], b"again");
@@ -455,7 +468,8 @@ mod tests {
         batch.answer(1, 1);
         let mut failures = Vec::new();
         let mut note = |failure: SendFailure<'_>| failures.push((failure.slot, failure.error.raw_os_error()));
-        assert_eq!(batch.send(server.as_fd(), &mut note), (1, 1));
+        let sent = batch.send(server.as_fd(), &mut note);
+        assert_eq!(sent, Sent { messages: 1, bytes: 1, calls: 2 });
         assert_eq!(failures, [(0, Some(libc::EINVAL))]);
         let mut buffer = [0; 4];
         assert_eq!(client.recv(&mut buffer).unwrap(), 1);

@@ -11,6 +11,8 @@
 mod address;
 mod batch;
 mod call;
+mod events;
+mod exchange;
 mod message;
 mod socket;
 #[cfg(test)]
@@ -18,10 +20,12 @@ mod testing;
 mod uring;
 
 pub use address::{SockAddr, UNIX_PATH_MAX, UnixName};
-pub use batch::{Ancillary, Batch, Datagram, SendFailure};
+pub use batch::{Ancillary, Batch, Datagram, SendFailure, Sent};
+pub use events::{Events, Ready};
+pub use exchange::Messages;
 pub use message::{Received, receive_datagram, receive_record};
 pub use socket::{
-    accept, bind, connect, local_address, peer_address, receive_queue_drops, recv, refuse_descriptors, send,
-    send_to, socket,
+    accept, bind, connect, local_address, peer_address, receive_message, receive_queue_drops, recv,
+    recv_waiting, refuse_descriptors, send, send_to, socket,
 };
 pub use uring::probe_io_uring;

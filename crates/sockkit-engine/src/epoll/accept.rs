@@ -66,6 +66,7 @@ impl<S: Service> Worker<S> {
             // All workers wait on the same socket: wake one of them for each connection, not all.
             flags |= EpollFlags::EPOLLEXCLUSIVE;
         }
+        self.counters().system_calls.add(1);
         self.epoll.add(listener, EpollEvent::new(flags, Token::Gate(index).pack()))
     }
 
@@ -107,6 +108,7 @@ impl<S: Service> Worker<S> {
 
     fn accept_one(&mut self, index: usize) -> Outcome {
         use Errno::*;
+        self.counters().system_calls.add(1);
         let error = match sockkit_sys::accept(self.gates[index].post.listener.as_fd()) {
             Ok((socket, peer)) => match self.admit(index, socket, &peer) {
                 Ok(outcome) => return outcome,
@@ -144,20 +146,27 @@ impl<S: Service> Worker<S> {
                 if self.shared.logs_peers {
                     observer.event(&Event::Refused { peer: &address, reason });
                 }
+                self.counters().system_calls.add(2);
                 super::connection::reset(&socket);
                 return Ok(Outcome::Refused);
             }
         };
         let framing = post.listener.transport().traits().framing;
-        let occasion =
-            Occasion { peer: &address, host: &self.shared.host, now: Some(SystemTime::now()), framing };
+        let wall = post.service.tells_time().then(SystemTime::now);
+        let occasion = Occasion { peer: &address, host: &self.shared.host, now: wall, framing };
         let service = Arc::clone(&post.service);
         let peer = Peer::open(address.clone(), ticket, service, &occasion, self.now);
-        let connection = Connection::new(socket, peer);
+        let mut connection = Connection::new(socket, peer);
         let slot = self.connections.vacant_key();
-        if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
-            self.shared.admission.leave(connection.peer.into_ticket());
-            return Err(errno);
+        connection.direct = self.takes_direct();
+        if connection.direct {
+            self.direct.push(slot);
+        } else {
+            self.counters().system_calls.add(1);
+            if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
+                self.shared.admission.leave(connection.peer.into_ticket());
+                return Err(errno);
+            }
         }
         self.counters().connections.accepted.add(1);
         if self.shared.logs_peers {
@@ -179,6 +188,7 @@ impl<S: Service> Worker<S> {
     }
 
     fn rest_gate(&mut self, index: usize) {
+        self.counters().system_calls.add(1);
         let gate = &mut self.gates[index];
         // Level-triggered, the listener would wake us for ever. It cannot be modified (EPOLLEXCLUSIVE), only removed.
         let _ = self.epoll.delete(&gate.post.listener);

@@ -27,13 +27,17 @@ impl<S: Service> Worker<S> {
     /// Serves until the server ends.
     pub(super) fn serve_alone(&mut self) -> Result<(), Error> {
         let Some(datagrams) = &self.datagrams else { return Ok(()) };
-        let listener = datagrams.listener(0);
-        let fail = |error: io::Error| Error::io("wait on", listener.url(), &error);
-        let bell = listener.as_fd().try_clone_to_owned().map_err(fail)?;
-        set_blocking(listener).map_err(fail)?;
-        self.shared.hang_bell(bell);
+        let mut wait = Wait::No;
+        if !self.shared.spin {
+            let listener = datagrams.listener(0);
+            let fail = |error: io::Error| Error::io("wait on", listener.url(), &error);
+            let bell = listener.as_fd().try_clone_to_owned().map_err(fail)?;
+            set_blocking(listener).map_err(fail)?;
+            self.shared.hang_bell(bell);
+            wait = Wait::ForOne;
+        }
         while self.shared.stage() == Stage::Serving {
-            self.answer_batch(0, Wait::ForOne);
+            self.answer_batch(0, wait);
         }
         self.now = self.shared.clock.now();
         self.follow_stage();

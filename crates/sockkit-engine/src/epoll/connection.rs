@@ -35,6 +35,8 @@ pub(super) struct Connection<S: Service> {
     awaits_room: bool,
     /// It is on the list of those whose last turn ended before their work did.
     pub(super) carried: bool,
+    /// It is asked in every round, and epoll knows nothing of it.
+    pub(super) direct: bool,
     pub(super) armed: Armed,
 }
 
@@ -79,6 +81,7 @@ impl<S: Service> Connection<S> {
             read_to_the_end: false,
             awaits_room: false,
             carried: false,
+            direct: false,
             armed: Armed::default(),
         }
     }
@@ -108,6 +111,7 @@ impl<S: Service> Connection<S> {
             Next::Close => return Turn::Over(EndReason::PeerClosed),
             Next::ShutdownWrite => {
                 // It fails only when the peer is gone, which reading will tell.
+                books.counters.system_calls.add(1);
                 let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
                 self.readable = true;
                 return Turn::Unfinished;
@@ -126,6 +130,7 @@ impl<S: Service> Connection<S> {
                 return Ok(());
             }
             let size = room.min(READ).min(*budget).min(scratch.len());
+            books.counters.system_calls.add(1);
             let received = match self.peer.framing() {
                 Framing::Stream => receive_stream(&self.socket, &mut scratch[..size]),
                 Framing::Message => sockkit_sys::receive_record(self.socket.as_fd(), scratch),
@@ -165,6 +170,7 @@ impl<S: Service> Connection<S> {
         if self.peer.arrived(data, books) == Reply::Nothing {
             return Ok(());
         }
+        books.counters.system_calls.add(1);
         match sockkit_sys::send(self.socket.as_fd(), data) {
             Ok(sent) => self.peer.returned(data, Some(sent), books),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.peer.returned(data, None, books),
@@ -184,6 +190,7 @@ impl<S: Service> Connection<S> {
         while *budget > 0 {
             let Some((origin, bytes)) = self.peer.output() else { return Ok(()) };
             let wanted = bytes.len();
+            books.counters.system_calls.add(1);
             match sockkit_sys::send(self.socket.as_fd(), bytes) {
                 Ok(sent) => {
                     *budget = budget.saturating_sub(sent.max(1));
@@ -225,6 +232,10 @@ impl<S: Service> Worker<S> {
         if connection.is_settled() && !connection.awaits_room && connection.armed.is_set() {
             return; // its deadline has only moved to later
         }
+        if connection.direct {
+            self.arm(slot);
+            return self.shed();
+        }
         if matches!(turn, Turn::Unfinished) {
             connection.carried = true;
             self.carried.push(slot);
@@ -232,6 +243,7 @@ impl<S: Service> Worker<S> {
         let awaits_room = matches!(turn, Turn::Waits) && connection.peer.output().is_some();
         if awaits_room != connection.awaits_room {
             connection.awaits_room = awaits_room;
+            shared.counters[self.index].system_calls.add(1);
             let mut event = EpollEvent::new(interest(awaits_room), Token::Connection(slot).pack());
             if self.epoll.modify(&connection.socket, &mut event).is_err() {
                 return self.end(slot, EndReason::Failed);
@@ -243,13 +255,18 @@ impl<S: Service> Worker<S> {
 
     /// Closes a connection and enters what became of it.
     pub(super) fn end(&mut self, slot: usize, reason: EndReason) {
-        let Some(Connection { socket, peer, .. }) = self.connections.try_remove(slot) else { return };
+        let Some(Connection { socket, peer, direct, .. }) = self.connections.try_remove(slot) else { return };
+        if direct {
+            self.direct.retain(|&other| other != slot);
+        }
         self.held -= peer.held();
         let shared = &self.shared;
         let books = Books { limits: &shared.limits, counters: &shared.counters[self.index], now: self.now };
         if peer.close(reason, shared, &books) {
+            books.counters.system_calls.add(1);
             reset(&socket);
         }
+        books.counters.system_calls.add(1);
         drop(socket);
         self.wake_gates();
     }

@@ -104,6 +104,10 @@ impl<S: Service> Datagrams<S> {
         &self.sockets[index].post.listener
     }
 
+    pub(super) fn sockets(&self) -> usize {
+        self.sockets.len()
+    }
+
     pub(super) fn is_one_udp_socket(&self) -> bool {
         self.sockets.len() == 1 && self.unix.is_none()
     }
@@ -116,6 +120,7 @@ impl<S: Service> Datagrams<S> {
         let Some(batch) = batch else { return Turn::Empty };
         let fd = socket.post.listener.as_fd();
         let wanted = books.shared.admission.claim(socket.appetite.size as u64) as usize;
+        books.counters().system_calls.add(u64::from(wanted > 0));
         let received = match wait {
             _ if wanted == 0 => Ok(0),
             Wait::No => batch.receive(fd, wanted),
@@ -135,7 +140,8 @@ impl<S: Service> Datagrams<S> {
             Ok(_) => {}
         }
         // Only now: the wait may have been long.
-        let desk = Desk { books, now: books.shared.clock.now(), wall: SystemTime::now() };
+        let wall = socket.post.service.tells_time().then(SystemTime::now);
+        let desk = Desk { books, now: books.shared.clock.now(), wall };
         self.last_turn = desk.now;
         socket.appetite.learn(count, wanted, batch.slots());
         let mut turn = if count == wanted { Turn::MayHaveMore } else { Turn::Empty };
@@ -159,19 +165,20 @@ impl<S: Service> Datagrams<S> {
             }
         }
         let late = &mut self.late;
-        let (sent, bytes) = batch.send(fd, |SendFailure { to, payload, error, .. }| match errno(&error) {
+        let sent = batch.send(fd, |SendFailure { to, payload, error, .. }| match errno(&error) {
             Errno::EAGAIN if unix && late.keep(index, to, payload, desk.now) => {}
             Errno::EAGAIN | Errno::ENOBUFS => books.enter(Verdict::Drop(DropReason::SendQueueFull)),
             _ => books.enter(Verdict::Drop(DropReason::SendFailed)),
         });
-        books.answered(sent, bytes);
+        books.counters().system_calls.add(sent.calls as u64);
+        books.answered(sent.messages, sent.bytes);
         turn
     }
 
     /// Tries the answers again for which there was no room.
     fn retry(&mut self, books: &Books<'_>, now: Nanos) {
         let sockets = &self.sockets;
-        self.late.retry(
+        let calls = self.late.retry(
             now,
             |index| sockets[index].post.listener.as_fd(),
             |fate| match fate {
@@ -180,6 +187,7 @@ impl<S: Service> Datagrams<S> {
                 Fate::Refused => books.enter(Verdict::Drop(DropReason::SendFailed)),
             },
         );
+        books.counters().system_calls.add(calls as u64);
     }
 
     /// From time to time, [`Datagrams::count_overflow`].
@@ -193,6 +201,7 @@ impl<S: Service> Datagrams<S> {
     fn count_overflow(&mut self, index: usize, counters: &Counters, now: Nanos) {
         let socket = &mut self.sockets[index];
         socket.asked = now;
+        counters.system_calls.add(1);
         if let Ok(overflow) = receive_queue_drops(socket.post.listener.as_fd()) {
             counters.receive_queue_overflow.add(u64::from(overflow.wrapping_sub(socket.overflow)));
             socket.overflow = overflow;
@@ -272,7 +281,7 @@ impl Books<'_> {
 struct Desk<'a> {
     books: &'a Books<'a>,
     now: Nanos,
-    wall: SystemTime,
+    wall: Option<SystemTime>,
 }
 
 impl Desk<'_> {
@@ -298,12 +307,8 @@ impl Desk<'_> {
         if source.inet().as_ref().map(SocketAddr::ip).is_some_and(|ip| !rate.allow(ip, self.now)) {
             return Verdict::Drop(DropReason::RateLimit);
         }
-        let occasion = Occasion {
-            peer: &Source(source),
-            host: &shared.host,
-            now: Some(self.wall),
-            framing: Framing::Message,
-        };
+        let occasion =
+            Occasion { peer: &Source(source), host: &shared.host, now: self.wall, framing: Framing::Message };
         match service.answer(&occasion, buffer, length, shared.policy.limit(length)) {
             Answer::Bytes(length) => Verdict::Answer(length),
             Answer::Nothing => Verdict::Discard,
@@ -351,6 +356,7 @@ impl<S: Service> Worker<S> {
         let Some(datagrams) = &mut self.datagrams else { return };
         datagrams.ending = true;
         for socket in &datagrams.sockets {
+            self.shared.counters[self.index].system_calls.add(1);
             // A worker that waits without epoll has not registered it.
             let _ = self.epoll.delete(&socket.post.listener);
         }
@@ -369,7 +375,7 @@ impl<S: Service> Worker<S> {
         counters.messages.dropped(DropReason::Shutdown, datagrams.late.give_up() as u64);
     }
 
-    fn arm_retry(&mut self) {
+    pub(super) fn arm_retry(&mut self) {
         let Some(datagrams) = &mut self.datagrams else { return };
         let next = datagrams.late.next_try();
         self.deadlines.arm(&mut datagrams.armed, Token::Datagrams(0).pack(), next);

@@ -11,6 +11,7 @@ mod appetite;
 mod connection;
 mod datagram;
 mod late;
+mod spin;
 
 use std::io;
 use std::sync::Arc;
@@ -96,6 +97,8 @@ struct Worker<S: Service> {
     scratch: Box<[u8]>,
     /// Connections whose turn ended before their work did.
     carried: Vec<usize>,
+    /// Connections that are asked without a word from epoll.
+    direct: Vec<usize>,
     /// Bytes held for all peers of this worker.
     held: usize,
     now: Nanos,
@@ -125,6 +128,7 @@ impl<S: Service> Worker<S> {
             deadlines: Deadlines::default(),
             scratch: vec![0; SCRATCH].into(),
             carried: Vec::new(),
+            direct: Vec::new(),
             held: 0,
             stage: Stage::Serving,
             grace_ends: None,
@@ -132,7 +136,9 @@ impl<S: Service> Worker<S> {
         for index in 0..worker.gates.len() {
             worker.open_gate(index).map_err(fail)?;
         }
-        if let Some(datagrams) = worker.datagrams.as_ref().filter(|_| !worker.is_alone()) {
+        if let Some(datagrams) =
+            worker.datagrams.as_ref().filter(|_| !worker.is_alone() && !worker.asks_datagrams())
+        {
             datagrams.register(&worker.epoll).map_err(fail)?;
         }
         Ok(worker)
@@ -142,25 +148,36 @@ impl<S: Service> Worker<S> {
         if self.is_alone() {
             return self.serve_alone();
         }
+        if self.shared.spin {
+            return self.serve_spinning();
+        }
         let mut events = [EpollEvent::empty(); EVENTS];
         while !self.is_over() {
-            let count = match self.epoll.wait(&mut events, self.timeout()) {
-                Ok(count) => count,
-                Err(Errno::EINTR) => 0,
-                Err(errno) => return Err(Error::io("wait on", "epoll", &errno.into())),
-            };
-            self.now = self.shared.clock.now();
-            self.go_on_with_carried();
-            for event in &events[..count] {
-                match Token::unpack(event.data()) {
-                    Token::Wake => self.follow_stage(),
-                    Token::Gate(index) => self.accept(index),
-                    Token::Datagrams(index) => self.answer(index),
-                    Token::Connection(slot) => self.turn(slot, Ready::from(event.events())),
-                }
-            }
-            self.look_at_deadlines();
+            let timeout = self.timeout();
+            self.round(&mut events, timeout)?;
         }
+        Ok(())
+    }
+
+    /// Waits for events, and deals with them and with what is due.
+    fn round(&mut self, events: &mut [EpollEvent], timeout: EpollTimeout) -> Result<(), Error> {
+        self.counters().system_calls.add(1);
+        let count = match self.epoll.wait(events, timeout) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(errno) => return Err(Error::io("wait on", "epoll", &errno.into())),
+        };
+        self.now = self.shared.clock.now();
+        self.go_on_with_carried();
+        for event in &events[..count] {
+            match Token::unpack(event.data()) {
+                Token::Wake => self.follow_stage(),
+                Token::Gate(index) => self.accept(index),
+                Token::Datagrams(index) => self.answer(index),
+                Token::Connection(slot) => self.turn(slot, Ready::from(event.events())),
+            }
+        }
+        self.look_at_deadlines();
         Ok(())
     }
 

@@ -63,7 +63,8 @@ impl From<PathBuf> for Place {
     }
 }
 
-fn place() -> impl TypedValueParser<Value = Place> {
+/// Reads a FILE, or `-`.
+pub(super) fn place() -> impl TypedValueParser<Value = Place> {
     PathBufValueParser::new().map(Place::from)
 }
 

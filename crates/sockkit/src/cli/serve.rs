@@ -62,6 +62,11 @@ pub(crate) struct ServeArgs {
           value_parser = units::interval)]
     pub(crate) stats: Option<Duration>,
 
+    /// Never sleep: ask the sockets again and again. The shortest round trips, for a whole processor a worker (one
+    /// worker, where --workers says nothing else); for measurements
+    #[arg(long)]
+    pub(crate) spin: bool,
+
     #[command(flatten)]
     pub(crate) life: LifeArgs,
 
@@ -87,6 +92,13 @@ pub(crate) struct LifeArgs {
     /// How long connections may take to end once the server ends; what is left then is reset
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
     pub(crate) grace: Duration,
+
+    /// End, as on SIGTERM, when the parent process does
+    ///
+    /// For commands that start a server of their own. With the id of the parent it is known, too, when that is gone
+    /// before the server has begun.
+    #[arg(long, hide = true, value_name = "PID", num_args = 0..=1, require_equals = true)]
+    pub(crate) exit_with_parent: Option<Option<i32>>,
 }
 
 /// What peers are granted.
@@ -134,7 +146,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "SIZE", value_parser = units::buffer)]
     pub(crate) sndbuf: Option<usize>,
 
-    /// Threads, each with a loop of its own [default: one for each processor]
+    /// Threads, each with a loop of its own [default: one for each processor, with --spin one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
 

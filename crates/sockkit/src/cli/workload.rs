@@ -22,16 +22,17 @@ pub(crate) struct WorkloadArgs {
     #[arg(long, value_name = "N[,N...]", default_value = "1", value_parser = units::counts)]
     pub(crate) connections: units::List,
 
-    /// Messages outstanding on each connection; a list makes an arm of each
-    #[arg(long, value_name = "N[,N...]", default_value = "1", value_parser = units::counts)]
-    pub(crate) depth: units::List,
+    /// Messages outstanding on each connection, in an open loop the most that may be; a list makes an arm of each
+    /// [default: 1; in an open loop 1024 over all connections, at least 16 on each]
+    #[arg(long, value_name = "N[,N...]", value_parser = units::counts)]
+    pub(crate) depth: Option<units::List>,
 
     /// Open loop: messages a second over all connections, by a schedule that waits for no answer
-    #[arg(long, value_name = "N/s", value_parser = units::rate)]
+    #[arg(long, value_name = "N/s", group = "schedule", value_parser = units::rate)]
     pub(crate) rate: Option<f64>,
 
-    /// Spread the messages of --rate at random (a Poisson process), as those of many users are
-    #[arg(long, requires = "rate")]
+    /// Spread the messages of an open loop at random (a Poisson process), as those of many users are
+    #[arg(long, requires = "schedule")]
     pub(crate) poisson: bool,
 
     /// Threads of the load generator

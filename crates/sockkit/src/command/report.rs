@@ -92,7 +92,10 @@ fn differences(results: &[(String, Document)]) -> Vec<String> {
 }
 
 /// The names of the fields in which two environments differ, each with both values, by their names in the document.
-fn environment_differences(left: &Environment, right: &Environment) -> Vec<(String, String, String)> {
+pub(super) fn environment_differences(
+    left: &Environment,
+    right: &Environment,
+) -> Vec<(String, String, String)> {
     let [left, right] = [left, right].map(|environment| {
         let mut fields = Vec::new();
         flatten(&serde_json::to_value(environment).unwrap_or_default(), "", &mut fields);

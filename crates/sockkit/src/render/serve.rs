@@ -32,6 +32,7 @@ pub(crate) fn text(totals: &Totals) -> String {
         ("accept paused", totals.accept_paused),
         ("accept failed", totals.accept_failed),
         ("receive queue overflow", totals.receive_queue_overflow),
+        ("system calls", totals.system_calls),
     ] {
         if count > 0 {
             parts.push(format!("{name}={count}"));
@@ -83,6 +84,7 @@ pub(crate) fn json(event: &str, totals: &Totals) -> Value {
         "accept_paused": totals.accept_paused,
         "accept_failed": totals.accept_failed,
         "receive_queue_overflow": totals.receive_queue_overflow,
+        "system_calls": totals.system_calls,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -56,7 +57,11 @@ impl Embedded {
         };
         let program = std::env::current_exe().context("cannot find the program that is running")?;
         let mut command = Command::new(program);
-        command.args(["serve", "--json", "--exit-with-parent"]).args(flags).arg(&address);
+        // The parent's id, so that the server notices too if we are gone before it has asked for news of us.
+        let parent = format!("--exit-with-parent={}", std::process::id());
+        command.args(["serve", "--json", &parent]).args(flags).arg(&address);
+        // A group of its own: Ctrl-C is for us, and the server is still needed to end in good order.
+        command.process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = placement::on(processors, || {
             command.spawn().with_context(|| format!("cannot start a server on {address}"))
@@ -86,14 +91,14 @@ impl Embedded {
         &self.target
     }
 
-    /// What it has used so far.
-    pub(crate) fn usage(&self) -> Result<ServerUsage> {
-        usage(Pid::from_raw(self.child.id() as i32))
+    /// Its process.
+    pub(crate) fn process(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
     }
 
     /// Ends it, in good order if it can; what it has counted, if it said so.
     pub(crate) fn stop(mut self) -> Result<Option<Value>> {
-        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+        let _ = kill(self.process(), Signal::SIGTERM);
         let rest = rest(&mut self.stdout);
         self.child.kill().context("cannot end the server")?;
         self.child.wait().context("cannot wait for the end of the server")?;

@@ -44,7 +44,7 @@ pub(crate) fn on<T>(processors: Option<&[usize]>, start: impl FnOnce() -> Result
 }
 
 /// The processors that this process may use, by number.
-fn allowed() -> Result<Vec<usize>> {
+pub(crate) fn allowed() -> Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::from_raw(0)).context("cannot read which processors may be used")?;
     Ok((0..CpuSet::count()).filter(|&processor| set.is_set(processor) == Ok(true)).collect())
 }

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use nix::unistd::Pid;
 use serde_json::Value;
-use sockkit_core::Options;
+use sockkit_core::{Options, Target};
 use sockkit_load::{Arrivals, Interval, Mode, Observer, Outcome, Pacing, Tuning, Verify, Workload};
 
 use super::arms::Arm;
-use super::embedded::{Embedded, ServerUsage};
+use super::embedded::{Embedded, ServerUsage, usage};
 use super::placement::Processors;
+use super::saturation::{Saturation, saturation};
 use crate::cli::{ModeName, SocketArgs, VerifyName, WorkloadArgs};
 
 /// What is the same for all arms.
@@ -17,16 +19,20 @@ use crate::cli::{ModeName, SocketArgs, VerifyName, WorkloadArgs};
 pub(crate) struct Setup {
     workload: Workload,
     processors: Processors,
+    /// The process of a server that is not ours, whose cost is wanted.
+    server: Option<Pid>,
 }
 
 /// What one round found.
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(crate) outcome: Outcome,
-    /// What the server used in the measured time, if it is ours.
+    /// What the server used in the measured time, if its process is known.
     pub(crate) server: Option<ServerUsage>,
     /// What the server counted over its life, if it is ours.
     pub(crate) summary: Option<Value>,
+    /// How the generator failed its schedule, if it did.
+    pub(crate) saturation: Option<Saturation>,
 }
 
 impl Setup {
@@ -53,12 +59,54 @@ impl Setup {
             options: options(&args.socket),
             tuning: tuning(&args.socket),
         };
-        Ok(Self { workload, processors })
+        Ok(Self { workload, processors, server: None })
+    }
+
+    /// What is the same for all arms; sizes, connections and depths are not.
+    pub(crate) fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
+    /// How long a round takes at the least.
+    pub(crate) fn takes(&self) -> Duration {
+        self.workload.warmup.saturating_add(self.workload.duration)
+    }
+
+    /// The same with the cost of a server that is not ours.
+    pub(crate) fn metering(self, server: Option<Pid>) -> Self {
+        Self { server, ..self }
+    }
+
+    /// The same as an open loop at this rate.
+    pub(crate) fn at_rate(&self, rate_per_s: f64, arrivals: Arrivals) -> Self {
+        let workload = Workload { pacing: Pacing::Open { rate_per_s, arrivals }, ..self.workload.clone() };
+        Self { workload, ..self.clone() }
+    }
+
+    /// The same for another time.
+    pub(crate) fn lasting(&self, warmup: Duration, duration: Duration) -> Self {
+        Self { workload: Workload { warmup, duration, ..self.workload.clone() }, ..self.clone() }
     }
 
     fn of(&self, arm: &Arm, seed: u64) -> Workload {
         let Arm { size, connections, depth, .. } = *arm;
         Workload { size, connections, depth, seed, ..self.workload.clone() }
+    }
+
+    /// As it is without any flag, but for the pacing.
+    #[cfg(test)]
+    pub(crate) fn for_tests(pacing: Pacing) -> Self {
+        use clap::Parser;
+
+        #[derive(Debug, Parser)]
+        struct Line {
+            #[command(flatten)]
+            workload: WorkloadArgs,
+        }
+        let line = Line::parse_from(["bench"]);
+        let mut setup = Self::new(&line.workload, 1, Duration::ZERO, Duration::from_secs(1)).unwrap();
+        setup.workload.pacing = pacing;
+        setup
     }
 
     /// The flags of a server that fits the load.
@@ -80,48 +128,58 @@ impl Setup {
 /// Runs one.
 pub(crate) fn round(arm: &Arm, setup: &Setup, seed: u64, observer: &mut dyn Observer) -> Result<Round> {
     let workload = setup.of(arm, seed);
-    let Some(target) = &arm.subject.target else { return against_our_own(arm, setup, &workload, observer) };
-    let outcome = sockkit_load::run(target, &workload, observer)?;
-    Ok(Round { outcome, server: None, summary: None })
+    let ((outcome, server), summary) = match &arm.subject.target {
+        Some(target) => (metered(target, &workload, setup.server, observer)?, None),
+        None => {
+            let processors = setup.processors.server.as_deref();
+            let ours = Embedded::start(arm.subject.transport, &setup.server_flags(), processors)?;
+            let metered = metered(ours.target(), &workload, Some(ours.process()), observer)?;
+            (metered, ours.stop()?)
+        }
+    };
+    let saturation = saturation(&outcome, &workload);
+    Ok(Round { outcome, server, summary, saturation })
 }
 
-fn against_our_own(
-    arm: &Arm,
-    setup: &Setup,
+/// Runs the load, and asks what the server used for it.
+fn metered(
+    target: &Target,
     workload: &Workload,
+    server: Option<Pid>,
     observer: &mut dyn Observer,
-) -> Result<Round> {
-    let processors = setup.processors.server.as_deref();
-    let server = Embedded::start(arm.subject.transport, &setup.server_flags(), processors)?;
-    let mut meter = Meter { server: &server, observer, begin: None, end: None };
-    let outcome = sockkit_load::run(server.target(), workload, &mut meter)?;
-    let used = match (meter.begin, meter.end) {
-        (Some(begin), Some(end)) => Some(ServerUsage {
-            cpu_ns: end.cpu_ns.saturating_sub(begin.cpu_ns),
-            context_switches: end.context_switches.saturating_sub(begin.context_switches),
-        }),
-        _ => None,
-    };
-    Ok(Round { outcome, server: used, summary: server.stop()? })
+) -> Result<(Outcome, Option<ServerUsage>)> {
+    let mut meter = Meter { server, observer, begin: None, end: None };
+    let outcome = sockkit_load::run(target, workload, &mut meter)?;
+    let used = meter.begin.zip(meter.end).map(|(begin, end)| ServerUsage {
+        cpu_ns: end.cpu_ns.saturating_sub(begin.cpu_ns),
+        context_switches: end.context_switches.saturating_sub(begin.context_switches),
+    });
+    Ok((outcome, used))
 }
 
 /// Reads the server's meters at both ends of the measured time, and passes everything on.
 struct Meter<'a> {
-    server: &'a Embedded,
+    server: Option<Pid>,
     observer: &'a mut dyn Observer,
     begin: Option<ServerUsage>,
     end: Option<ServerUsage>,
 }
 
+impl Meter<'_> {
+    /// A server that is gone is told by the run itself.
+    fn read(&self) -> Option<ServerUsage> {
+        self.server.and_then(|server| usage(server).ok())
+    }
+}
+
 impl Observer for Meter<'_> {
     fn begin(&mut self) {
-        // A server that is gone is told by the run itself.
-        self.begin = self.server.usage().ok();
+        self.begin = self.read();
         self.observer.begin();
     }
 
     fn end(&mut self) {
-        self.end = self.server.usage().ok();
+        self.end = self.read();
         self.observer.end();
     }
 

@@ -1,5 +1,6 @@
 //! `sockkit serve`.
 
+mod parent;
 mod plan;
 mod watch;
 
@@ -17,6 +18,9 @@ use crate::render::{serve as render, warn};
 pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     // Before any thread is there, so that all inherit it: signals are read, not delivered.
     let signals = watch::Signals::take()?;
+    if let Some(expected) = args.life.exit_with_parent {
+        parent::end_with(expected)?;
+    }
     let plans = plan::plans(args)?;
     let config = plan::config(args);
     for advice in plan::warnings(args, &plans) {

@@ -1,0 +1,230 @@
+//! The loop: send when it is time, receive until then.
+
+use std::io;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use sockkit_core::{Endpoint, Error, ErrorKind, Framing, Session};
+
+use super::books::Books;
+use super::schedule::{Schedule, Step};
+use super::wire::{Came, Sent, Wire};
+use super::{Ping, PingObserver, Pinged, Wish};
+use crate::message::Content;
+use crate::tracker::Times;
+
+/// How often the observer is asked what it wants, when nothing wakes us for it.
+const LOOK_NS: u64 = 50_000_000;
+
+/// Answers that are taken in one go when a message is due.
+const TURN: usize = 16;
+
+/// Asks a peer, until all is answered or it is stopped.
+///
+/// What breaks off the run is in [`Pinged::failure`], because what was found before is worth telling.
+///
+/// # Errors
+/// Those of [`Ping::check`], and if the socket cannot be waited for.
+pub fn ping(endpoint: Endpoint, ping: &Ping, observer: &mut dyn PingObserver) -> Result<Pinged, Error> {
+    ping.check(endpoint.transport())?;
+    let _exact = ExactSleep::begin();
+    let url = endpoint.url();
+    let content = Content::new(ping.seed, 0, ping.size);
+    let wire = Wire::new(endpoint, content, ping.spin).map_err(|error| Error::io("wait for", url, &error))?;
+    let run = Run {
+        wire,
+        books: Books::new(ping),
+        schedule: Schedule::new(ping),
+        observer,
+        failure: None,
+        ending: false,
+        keen: false,
+        look_ns: 0,
+    };
+    Ok(run.run())
+}
+
+struct Run<'a> {
+    wire: Wire,
+    books: Books,
+    schedule: Schedule,
+    observer: &'a mut dyn PingObserver,
+    failure: Option<Error>,
+    /// It ends now.
+    ending: bool,
+    /// A message has just gone, and its answer is all that is awaited.
+    keen: bool,
+    /// When to ask the observer next.
+    look_ns: u64,
+}
+
+impl Run<'_> {
+    fn run(mut self) -> Pinged {
+        self.wire.restart();
+        let mut now_ns = 0;
+        while !self.ending {
+            self.books.tick(now_ns);
+            match self.schedule.step(now_ns, self.books.standing()) {
+                Step::Done => break,
+                Step::Send { due_ns } => {
+                    self.send(due_ns);
+                    // Who catches up still takes what is there, or it would look as if it had come later.
+                    now_ns = self.wire.now_ns();
+                    let behind = self.schedule.is_paced()
+                        && matches!(self.schedule.step(now_ns, self.books.standing()), Step::Send { .. });
+                    for _ in 0..TURN {
+                        if !behind || !self.receive(0) {
+                            break;
+                        }
+                    }
+                }
+                Step::Wait { until_ns } => {
+                    self.receive(until_ns);
+                }
+            }
+            now_ns = self.wire.now_ns();
+            if now_ns >= self.look_ns {
+                self.look(now_ns);
+            }
+        }
+        self.books.close();
+        Pinged {
+            elapsed: Duration::from_nanos(now_ns),
+            skipped: self.schedule.skipped(),
+            books: self.books,
+            failure: self.failure,
+        }
+    }
+
+    /// Asks the observer what it wants.
+    fn look(&mut self, now_ns: u64) {
+        self.look_ns = now_ns.saturating_add(LOOK_NS);
+        match self.observer.wish(&self.books) {
+            Wish::GoOn => {}
+            // Nothing has come: how long to wait for it is anybody's guess, and somebody wants us to end.
+            Wish::Stop if !self.books.any_reply() => self.ending = true,
+            Wish::Stop => self.schedule.stop(),
+            Wish::StopNow => self.ending = true,
+        }
+    }
+
+    fn send(&mut self, due_ns: u64) {
+        for attempt in 0..2 {
+            let times = |sent_ns| Times { sent_ns, due_ns: due_ns.min(sent_ns) };
+            match self.wire.send(self.books.next()) {
+                Sent::At(sent_ns) => {
+                    let due_ns = if self.schedule.is_paced() { due_ns } else { sent_ns };
+                    self.books.sent(Times { due_ns, ..times(sent_ns) });
+                    self.schedule.sent(sent_ns);
+                    self.keen = self.books.standing().waiting == 1;
+                }
+                Sent::Refused => {
+                    self.books.refused();
+                    self.schedule.refused(self.wire.now_ns());
+                }
+                Sent::Failed(error) if self.passes(&error) => {
+                    let is_about_an_earlier_one =
+                        attempt == 0 && error.raw_os_error() == Some(Errno::ECONNREFUSED as i32);
+                    let now_ns = self.wire.now_ns();
+                    if !is_about_an_earlier_one {
+                        // It never left, and nobody will answer it: to the user it is lost like any other.
+                        self.books.sent(times(now_ns));
+                        self.schedule.sent(now_ns);
+                    }
+                    self.unreachable(&error);
+                    if is_about_an_earlier_one {
+                        continue;
+                    }
+                }
+                Sent::Failed(error) => self.fail("send to", &error),
+            }
+            return;
+        }
+    }
+
+    /// Waits for an answer. Answers whether there was one.
+    fn receive(&mut self, until_ns: u64) -> bool {
+        let keen = std::mem::take(&mut self.keen);
+        match self.wire.receive(until_ns, keen, self.observer.wake()) {
+            Came::Message { at_ns } => {
+                let reply = self.books.came(self.wire.content(), self.wire.answer(), at_ns);
+                self.observer.replied(&reply);
+                return true;
+            }
+            Came::Nothing => self.look_ns = 0,
+            Came::End => {
+                let url = self.wire.endpoint().url();
+                self.failure = Some(Error::new(ErrorKind::Broken, "receive from", url, "it has closed"));
+                self.ending = true;
+            }
+            Came::Failed(error) if self.passes(&error) => self.unreachable(&error),
+            Came::Failed(error) => self.fail("receive from", &error),
+        }
+        false
+    }
+
+    /// Whether an error is about one message, and the next may fare better: so it is where there is no connection, but
+    /// for Unix sockets, where a peer that is gone does not come back to the same socket.
+    fn passes(&self, error: &io::Error) -> bool {
+        let traits = self.wire.endpoint().transport().traits();
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        traits.session == Session::Connectionless
+            && !traits.lossless
+            && matches!(
+                errno,
+                Some(
+                    Errno::ECONNREFUSED
+                        | Errno::EHOSTUNREACH
+                        | Errno::ENETUNREACH
+                        | Errno::EHOSTDOWN
+                        | Errno::ENETDOWN
+                        | Errno::EPERM
+                )
+            )
+    }
+
+    fn unreachable(&mut self, error: &io::Error) {
+        let number = self.books.unreachable_from();
+        self.observer.unreachable(number, error);
+    }
+
+    fn fail(&mut self, operation: &'static str, error: &io::Error) {
+        let endpoint = self.wire.endpoint();
+        let traits = endpoint.transport().traits();
+        let failure = Error::io(operation, endpoint.url(), error);
+        let failure = match error.raw_os_error().map(Errno::from_raw) {
+            // A Unix datagram peer that has gone refuses what is sent to it.
+            Some(Errno::ECONNREFUSED) if self.books.any_reply() => failure.with_kind(ErrorKind::Broken),
+            Some(Errno::EMSGSIZE) if traits.framing == Framing::Message => {
+                failure.with_kind(ErrorKind::Usage).with_advice("a smaller --size is needed")
+            }
+            _ => failure,
+        };
+        self.failure = Some(failure);
+        self.ending = true;
+    }
+}
+
+/// Sleeps of this thread end when they should: a kernel may let them take 50 µs longer, to wake for several at once
+/// (prctl(2), `PR_SET_TIMERSLACK`). Dropping it makes it as it was.
+struct ExactSleep {
+    before_ns: Option<i32>,
+}
+
+impl ExactSleep {
+    fn begin() -> Self {
+        let before_ns = prctl::get_timerslack().ok();
+        // Where it is forbidden, sleeps are a little longer, and the lateness tells.
+        let _ = prctl::set_timerslack(1);
+        Self { before_ns }
+    }
+}
+
+impl Drop for ExactSleep {
+    fn drop(&mut self) {
+        if let Some(before_ns) = self.before_ns.and_then(|ns| ns.try_into().ok()) {
+            let _ = prctl::set_timerslack(before_ns);
+        }
+    }
+}

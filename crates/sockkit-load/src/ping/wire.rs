@@ -1,0 +1,270 @@
+//! The socket: one message out, one message in, each with the time at which it went or came.
+//!
+//! A wait for the answer to the only message that is out is a receive that blocks: one system call, where poll(2) and a
+//! receive are two, and the second would be measured. It is cut into slices by `SO_RCVTIMEO`, because nothing else ends
+//! it: between them there is time to look at signals. What is longer, and what has to end on time, waits in ppoll(2),
+//! which counts in ns.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
+use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
+use nix::sys::time::{TimeSpec, TimeVal, TimeValLike};
+use sockkit_core::{Endpoint, Framing, Session};
+
+use super::schedule::nanos;
+use crate::message::Content;
+
+/// How long a receive blocks before signals are looked at.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// A longer answer than this is cut off: that it is too long is known all the same.
+const RECEIVE_MIN: usize = 64 * 1024;
+
+pub(super) struct Wire {
+    endpoint: Endpoint,
+    content: Content,
+    start: Instant,
+    spin: bool,
+    is_stream: bool,
+    /// The message that is being sent, and how much of it has been: less than all on a stream only.
+    out: Vec<u8>,
+    out_sent: usize,
+    /// What has come of the message that is being received: less than all on a stream only.
+    inbox: Vec<u8>,
+    came: usize,
+}
+
+/// How a send went.
+pub(super) enum Sent {
+    /// The kernel has it, or the front of it.
+    At(u64),
+    /// It has no room.
+    Refused,
+    Failed(io::Error),
+}
+
+/// What a receive brought.
+pub(super) enum Came {
+    /// A whole message, to be read with [`Wire::answer`].
+    Message {
+        at_ns: u64,
+    },
+    /// Nothing until then, or something else is to be looked at.
+    Nothing,
+    /// The peer has ended its side.
+    End,
+    Failed(io::Error),
+}
+
+impl Wire {
+    pub(super) fn new(endpoint: Endpoint, content: Content, spin: bool) -> io::Result<Self> {
+        let is_stream = endpoint.transport().traits().framing == Framing::Stream;
+        let size = content.size();
+        if !spin {
+            let flags = OFlag::from_bits_retain(fcntl(endpoint.as_fd(), FcntlArg::F_GETFL)?);
+            fcntl(endpoint.as_fd(), FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+            let slice = TimeVal::microseconds(SLICE.as_micros() as i64);
+            setsockopt(&endpoint.as_fd(), sockopt::ReceiveTimeout, &slice)?;
+        }
+        Ok(Self {
+            endpoint,
+            start: Instant::now(),
+            spin,
+            is_stream,
+            out: vec![0; size],
+            out_sent: size,
+            inbox: vec![0; if is_stream { size } else { size.max(RECEIVE_MIN) }],
+            came: 0,
+            content,
+        })
+    }
+
+    /// From now on time is counted.
+    pub(super) fn restart(&mut self) {
+        self.start = Instant::now();
+    }
+
+    pub(super) fn now_ns(&self) -> u64 {
+        nanos(self.start.elapsed())
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(super) fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The message that [`Came::Message`] told of. One that is longer than there is room for has its front.
+    pub(super) fn answer(&self) -> &[u8] {
+        &self.inbox[..self.came.min(self.inbox.len())]
+    }
+
+    /// Sends a message, or begins to.
+    pub(super) fn send(&mut self, sequence: u64) -> Sent {
+        if self.is_sending() {
+            return Sent::Refused;
+        }
+        self.content.write(sequence, 0, &mut self.out);
+        let now_ns = self.now_ns();
+        match self.endpoint.try_send(&self.out) {
+            Ok(sent) => {
+                self.out_sent = if self.is_stream { sent } else { self.out.len() };
+                Sent::At(now_ns)
+            }
+            Err(error) if is_full(&error) => Sent::Refused,
+            Err(error) => Sent::Failed(error),
+        }
+    }
+
+    /// Receives what comes first. With `keen`, the answer to the only message that is out is all that is awaited.
+    pub(super) fn receive(&mut self, until_ns: u64, keen: bool, wake: Option<BorrowedFd<'_>>) -> Came {
+        loop {
+            match self.receive_piece(until_ns, keen, wake) {
+                Ok(Some((length, at_ns))) => match self.piece(length) {
+                    Ok(true) => return Came::Message { at_ns },
+                    Ok(false) => {}
+                    Err(end) => return end,
+                },
+                Ok(None) => return Came::Nothing,
+                Err(error) => return Came::Failed(error),
+            }
+        }
+    }
+
+    fn is_sending(&self) -> bool {
+        self.out_sent < self.out.len()
+    }
+
+    /// Takes a piece that came. Answers whether it makes a whole message.
+    fn piece(&mut self, length: usize) -> Result<bool, Came> {
+        if self.is_stream {
+            if length == 0 {
+                return Err(Came::End);
+            }
+            self.came += length;
+            return Ok(self.came == self.inbox.len());
+        }
+        // An empty record and the end of a connection look the same.
+        let connected = self.endpoint.transport().traits().session == Session::Connected;
+        if length == 0 && connected && self.has_hung_up() {
+            return Err(Came::End);
+        }
+        self.came = length;
+        Ok(true)
+    }
+
+    fn has_hung_up(&self) -> bool {
+        // Not among the flags of nix: the peer has ended its side, even if only that.
+        let ended = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
+        let mut polled = [PollFd::new(self.endpoint.as_fd(), ended)];
+        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
+    fn receive_piece(
+        &mut self,
+        until_ns: u64,
+        keen: bool,
+        wake: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Option<(usize, u64)>> {
+        if !self.is_stream || self.came == self.inbox.len() {
+            self.came = 0;
+        }
+        if self.spin {
+            return self.receive_spinning(until_ns);
+        }
+        let slice_ns = nanos(SLICE);
+        if keen && !self.is_sending() && until_ns.saturating_sub(self.now_ns()) > 2 * slice_ns {
+            return self.receive_once(MsgFlags::empty());
+        }
+        loop {
+            let Some((found, woken)) = self.wait(until_ns, wake)? else { return Ok(None) };
+            if found.contains(PollFlags::POLLOUT) {
+                self.send_on()?;
+            }
+            if found.intersects(PollFlags::POLLIN | PollFlags::POLLERR | PollFlags::POLLHUP)
+                && let Some(piece) = self.receive_once(MsgFlags::MSG_DONTWAIT)?
+            {
+                return Ok(Some(piece));
+            }
+            if woken {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits until the socket or `wake` has something. `None` is the end of the time.
+    fn wait(&self, until_ns: u64, wake: Option<BorrowedFd<'_>>) -> io::Result<Option<(PollFlags, bool)>> {
+        let mut flags = PollFlags::POLLIN;
+        flags.set(PollFlags::POLLOUT, self.is_sending());
+        let (ours, count) = (self.endpoint.as_fd(), 1 + usize::from(wake.is_some()));
+        let mut polled = [PollFd::new(ours, flags), PollFd::new(wake.unwrap_or(ours), PollFlags::POLLIN)];
+        loop {
+            let left = Duration::from_nanos(until_ns.saturating_sub(self.now_ns()));
+            match ppoll(&mut polled[..count], Some(TimeSpec::from(left)), None) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno.into()),
+            }
+            let woken = wake.is_some() && polled[1].any().unwrap_or(false);
+            return Ok(Some((polled[0].revents().unwrap_or(PollFlags::empty()), woken)));
+        }
+    }
+
+    /// Asks again and again, and gives others their turn after a while.
+    fn receive_spinning(&mut self, until_ns: u64) -> io::Result<Option<(usize, u64)>> {
+        let begin_ns = self.now_ns();
+        let until_ns = until_ns.min(begin_ns.saturating_add(nanos(SLICE)));
+        loop {
+            if let Some(piece) = self.receive_once(MsgFlags::MSG_DONTWAIT)? {
+                return Ok(Some(piece));
+            }
+            if self.is_sending() {
+                self.send_on()?;
+            }
+            if self.now_ns() >= until_ns {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// One receive: the length of what came, and when. Nothing is `None`.
+    fn receive_once(&mut self, flags: MsgFlags) -> io::Result<Option<(usize, u64)>> {
+        // Of a message, the true length is wanted even if there is no room for all of it; a stream would be cut.
+        let flags = if self.is_stream { flags } else { flags | MsgFlags::MSG_TRUNC };
+        let room = if self.is_stream { &mut self.inbox[self.came..] } else { &mut self.inbox[..] };
+        loop {
+            let received = recv(self.endpoint.as_fd().as_raw_fd(), room, flags);
+            let at_ns = nanos(self.start.elapsed());
+            return match received {
+                Ok(length) => Ok(Some((length, at_ns))),
+                Err(Errno::EAGAIN) => Ok(None),
+                Err(Errno::EINTR) => continue,
+                Err(errno) => Err(errno.into()),
+            };
+        }
+    }
+
+    /// Sends more of a message that a stream has taken the front of.
+    fn send_on(&mut self) -> io::Result<()> {
+        match self.endpoint.try_send(&self.out[self.out_sent..]) {
+            Ok(sent) => self.out_sent += sent,
+            Err(error) if is_full(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Whether the kernel had no room, in a queue or for anything at all.
+fn is_full(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::EAGAIN | Errno::ENOBUFS))
+}

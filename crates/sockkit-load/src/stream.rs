@@ -1,0 +1,318 @@
+//! One connection that carries bytes: messages go out back to back, and come back so.
+//!
+//! Nothing marks where a message ends but its size, and reads and writes stop anywhere, so the state of a connection is
+//! a position on each side: which message, and how many bytes of it. What was sent need not be kept, because every byte
+//! of every message can be made again.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use sockkit_core::{Endpoint, Error, ErrorKind};
+use sockkit_stats::result::Counters;
+
+use crate::clock::{self, nanos};
+use crate::crowd::{Line, Pace};
+use crate::message::{Content, Scrutiny, Wrong};
+use crate::recorder::{Recorder, add};
+use crate::schedule::Schedule;
+use crate::tracker::Times;
+use crate::tuning;
+use crate::workload::Workload;
+
+/// Bytes that are received, or sent, at a time at most.
+const BUFFER: usize = 256 * 1024;
+
+/// What the connections of a thread share.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    input: Vec<u8>,
+    output: Vec<u8>,
+}
+
+impl Buffers {
+    /// Large enough for all that a connection may have outstanding, or for as much as is moved at a time.
+    pub(crate) fn new(workload: &Workload) -> Self {
+        let length = workload.size.saturating_mul(workload.depth).clamp(4096, BUFFER);
+        Self { input: vec![0; length], output: vec![0; length] }
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    endpoint: Endpoint,
+    content: Content,
+    connection: u64,
+    pace: Pace,
+    scrutiny: Scrutiny,
+    quickack: bool,
+    timeout_ns: u64,
+    depth: u64,
+    /// When messages were sent and due, by sequence number, in a ring. Arrays of numbers, so that the kernel hands out
+    /// zeroed pages only as they are used.
+    times: Vec<[u64; 2]>,
+    /// The message that will be taken from the schedule next.
+    next: u64,
+    /// The first message that the kernel has not taken wholly, and how many bytes of it it has.
+    written: u64,
+    written_bytes: usize,
+    /// The first message that has not come back wholly, and how many bytes of it have.
+    answered: u64,
+    answered_bytes: usize,
+    /// Whether one of these bytes was wrong.
+    is_wrong: bool,
+    /// Whether any byte ever was.
+    was_wrong: bool,
+    /// When something came last, or was sent when nothing was outstanding.
+    heard_ns: u64,
+    received: u64,
+    corrupted: u64,
+}
+
+/// Messages that were answered at once after they were sent at once: one entry in the books.
+#[derive(Default)]
+struct Batch {
+    times: Times,
+    count: u64,
+}
+
+impl Stream {
+    /// A connection on which nothing was sent yet.
+    pub(crate) fn new(endpoint: Endpoint, content: Content, connection: u64, workload: &Workload) -> Self {
+        let depth = workload.depth.max(1);
+        Self {
+            endpoint,
+            content,
+            connection,
+            pace: Pace::new(Schedule::new(workload, connection)),
+            scrutiny: workload.verify.into(),
+            quickack: workload.tuning.quickack,
+            timeout_ns: nanos(workload.timeout),
+            depth: depth as u64,
+            times: vec![[0; 2]; depth.next_power_of_two()],
+            next: 0,
+            written: 0,
+            written_bytes: 0,
+            answered: 0,
+            answered_bytes: 0,
+            is_wrong: false,
+            was_wrong: false,
+            heard_ns: 0,
+            received: 0,
+            corrupted: 0,
+        }
+    }
+
+    fn slot(&self, sequence: u64) -> usize {
+        sequence as usize & (self.times.len() - 1)
+    }
+
+    fn broken(&self, operation: &'static str, error: &io::Error) -> Error {
+        Error::io(operation, self.endpoint.url(), error)
+    }
+
+    /// Takes in bytes that came at `now_ns`.
+    fn take(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, mut bytes: &[u8]) {
+        let mut batch = Batch::default();
+        while !bytes.is_empty() {
+            if self.answered == self.next {
+                // Not the first answer to anything, so it does not stand for a message that was sent.
+                self.note_wrong(recorder, now_ns, None, Wrong::Unknown { length: bytes.len() });
+                self.corrupted_extra(recorder);
+                break;
+            }
+            let (sequence, offset) = (self.answered, self.answered_bytes);
+            let (part, rest) = bytes.split_at(bytes.len().min(self.content.size() - offset));
+            if let Err(wrong) = self.content.check_part(sequence, offset, part, self.scrutiny)
+                && !self.is_wrong
+            {
+                self.is_wrong = true;
+                self.note_wrong(recorder, now_ns, Some(sequence), wrong);
+            }
+            bytes = rest;
+            self.answered_bytes += part.len();
+            if self.answered_bytes == self.content.size() {
+                self.complete(recorder, now_ns, &mut batch);
+            }
+        }
+        self.enter(recorder, now_ns, &batch);
+    }
+
+    /// The message whose turn it was has come back wholly.
+    fn complete(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, batch: &mut Batch) {
+        let [sent_ns, due_ns] = self.times[self.slot(self.answered)];
+        let times = Times { sent_ns, due_ns };
+        self.answered += 1;
+        self.answered_bytes = 0;
+        recorder.outstanding -= 1;
+        if self.is_wrong {
+            self.is_wrong = false;
+            self.corrupted += 1;
+        } else if batch.count > 0 && batch.times == times {
+            batch.count += 1;
+        } else {
+            self.enter(recorder, now_ns, batch);
+            *batch = Batch { times, count: 1 };
+        }
+    }
+
+    fn enter(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, batch: &Batch) {
+        if batch.count > 0 {
+            self.received += batch.count;
+            recorder.answered(batch.times, now_ns, batch.count, batch.count * self.content.size() as u64);
+        }
+    }
+
+    fn note_wrong(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, sequence: Option<u64>, wrong: Wrong) {
+        self.was_wrong = true;
+        recorder.corrupted(now_ns, self.connection, sequence, wrong);
+    }
+
+    fn corrupted_extra(&self, recorder: &mut Recorder<'_>) {
+        recorder.counters.corrupted += 1;
+    }
+
+    /// Writes into `output` what is to be sent next, and marks the messages that begin in it as sent now.
+    fn gather(&mut self, output: &mut [u8], now_ns: u64) -> usize {
+        let (mut sequence, mut offset, mut filled) = (self.written, self.written_bytes, 0);
+        while sequence < self.next && filled < output.len() {
+            if offset == 0 {
+                let slot = self.slot(sequence);
+                self.times[slot][0] = now_ns;
+            }
+            let length = self.content.write(sequence, offset, &mut output[filled..]);
+            filled += length;
+            if offset + length < self.content.size() {
+                break;
+            }
+            (sequence, offset) = (sequence + 1, 0);
+        }
+        filled
+    }
+
+    /// Hands over to the kernel what it takes.
+    fn flush(&mut self, recorder: &mut Recorder<'_>, output: &mut [u8], now_ns: u64) -> Result<(), Error> {
+        while self.written < self.next {
+            let filled = self.gather(output, now_ns);
+            recorder.calls += 1;
+            let taken = match sockkit_sys::send(self.endpoint.as_fd(), &output[..filled]) {
+                Ok(taken) => taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(self.broken("send to", &error)),
+            };
+            recorder.sent(now_ns);
+            let reached = self.written_bytes + taken;
+            self.written += (reached / self.content.size()) as u64;
+            self.written_bytes = reached % self.content.size();
+            if taken < filled {
+                self.pace.blocked = true;
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Line for Stream {
+    type Buffers = Buffers;
+
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.endpoint.as_fd()
+    }
+
+    fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Buffers) -> Result<u64, Error> {
+        if self.quickack {
+            recorder.calls += 1;
+            tuning::quickack(self.endpoint.as_fd());
+        }
+        recorder.calls += 1;
+        let received = sockkit_sys::recv(self.endpoint.as_fd(), &mut buffers.input);
+        let now_ns = clock::now_ns();
+        match received {
+            // Nothing is owed any more, and nothing will be asked.
+            Ok(0) if self.answered == self.next && now_ns >= recorder.span().end_ns => {}
+            Ok(0) => {
+                let why = "it has closed the connection";
+                return Err(Error::new(ErrorKind::Broken, "receive from", self.endpoint.url(), why));
+            }
+            Ok(length) => {
+                let was_full = !self.has_room();
+                self.heard_ns = now_ns;
+                self.take(recorder, now_ns, &buffers.input[..length]);
+                if was_full && self.has_room() {
+                    self.pace.freed(now_ns);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(self.broken("receive from", &error)),
+        }
+        Ok(now_ns)
+    }
+
+    fn send(
+        &mut self,
+        recorder: &mut Recorder<'_>,
+        buffers: &mut Buffers,
+        now_ns: u64,
+        limit_ns: u64,
+    ) -> Result<(), Error> {
+        if self.answered == self.next {
+            self.heard_ns = now_ns;
+        }
+        while self.next - self.answered < self.depth && self.pace.schedule.due_ns() < limit_ns {
+            let slot = self.slot(self.next);
+            self.times[slot] = [now_ns, self.pace.take(recorder, now_ns)];
+            self.next += 1;
+            recorder.outstanding += 1;
+        }
+        match self.pace.blocked {
+            true => Ok(()),
+            false => self.flush(recorder, &mut buffers.output, now_ns),
+        }
+    }
+
+    fn patience_ns(&self) -> Option<u64> {
+        None
+    }
+
+    fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
+    }
+
+    fn has_room(&self) -> bool {
+        self.next - self.answered < self.depth
+    }
+
+    fn check_silence(&mut self, recorder: &mut Recorder<'_>, now_ns: u64) -> Result<(), Error> {
+        if self.answered == self.next || now_ns.saturating_sub(self.heard_ns) < self.timeout_ns {
+            return Ok(());
+        }
+        // After a wrong byte it may be that bytes are missing, and that is told already.
+        if self.was_wrong && now_ns >= recorder.span().end_ns {
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::TimedOut, "receive from", self.endpoint.url(), "timed out");
+        Err(match recorder.first_corruption() {
+            Some(text) => error.with_advice(format!("an answer had been wrong before: {text}")),
+            None => error,
+        })
+    }
+
+    fn close(&mut self, recorder: &mut Recorder<'_>, cut_short: bool) -> Result<(), Error> {
+        if !cut_short {
+            self.check_silence(recorder, clock::now_ns())?;
+        }
+        self.pace.close(recorder);
+        // Of a run that was cut short nobody knows what would have become of the rest: it does not count as sent.
+        let lost = if cut_short { 0 } else { self.written - self.answered };
+        let counters = Counters {
+            sent: self.answered + lost,
+            received: Some(self.received),
+            lost,
+            corrupted: self.corrupted,
+            ..Counters::default()
+        };
+        add(&mut recorder.counters, &counters);
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Waiting for sockets and for the next moment to send, whichever comes first.
+//!
+//! A sleeping thread wakes later than it asked to, by some tens of microseconds. So before a message is due the thread
+//! sleeps only until shortly before and asks without sleeping from then on. How shortly depends on how late it has woken
+//! of late.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use sockkit_sys::{Events, Ready};
+
+use crate::clock;
+
+/// Between these bounds is the time before a message is due in which the thread does not sleep.
+const WAKE_EARLIER_NS: (u64, u64) = (10_000, 100_000);
+
+/// How often it asks in vain before it lets another thread have the processor for a moment: a server on the same one
+/// would otherwise answer only when the kernel takes the processor away from us, milliseconds later.
+const PATIENCE: u32 = 64;
+
+/// How many sockets are told of at a time.
+const EVENTS: usize = 256;
+
+/// An epoll instance and the habits of waiting on it.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    epoll: Epoll,
+    events: Events,
+    spin: bool,
+    in_vain: u32,
+    wake_earlier_ns: u64,
+}
+
+impl Waiter {
+    /// One that has nothing to wait for yet. With `spin` it never sleeps.
+    pub(crate) fn new(spin: bool) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        Ok(Self { epoll, events: Events::new(EVENTS), spin, in_vain: 0, wake_earlier_ns: 50_000 })
+    }
+
+    /// Waits for a socket too; `index` is told with it.
+    pub(crate) fn add(&self, socket: BorrowedFd<'_>, index: usize, to_send: bool) -> io::Result<()> {
+        Ok(self.epoll.add(socket, EpollEvent::new(interest(to_send), index as u64))?)
+    }
+
+    /// Changes whether it is waited for that a socket can send.
+    pub(crate) fn change(&self, socket: BorrowedFd<'_>, index: usize, to_send: bool) -> io::Result<()> {
+        Ok(self.epoll.modify(socket, &mut EpollEvent::new(interest(to_send), index as u64))?)
+    }
+
+    /// Waits until a socket is ready, `due_ns` has nearly come, or `until_ns` has come. Answers how many sockets are
+    /// ready, at most 256.
+    pub(crate) fn wait(&mut self, now: u64, due_ns: Option<u64>, until_ns: u64) -> io::Result<usize> {
+        let sleep_until =
+            due_ns.map_or(until_ns, |due| until_ns.min(due.saturating_sub(self.wake_earlier_ns)));
+        if self.spin || sleep_until <= now {
+            let found = self.events.wait(self.epoll.0.as_fd(), Some(Duration::ZERO))?;
+            self.note_poll(found, due_ns.is_some());
+            return Ok(found);
+        }
+        let found = self.events.wait(self.epoll.0.as_fd(), Some(Duration::from_nanos(sleep_until - now)))?;
+        if found == 0 && due_ns.is_some() {
+            self.note_sleep(clock::now_ns().saturating_sub(sleep_until));
+        }
+        Ok(found)
+    }
+
+    /// A socket that the last wait has found ready.
+    pub(crate) fn ready(&self, index: usize) -> Ready {
+        self.events.get(index)
+    }
+
+    fn note_poll(&mut self, found: usize, for_schedule: bool) {
+        if found > 0 {
+            self.in_vain = 0;
+            return;
+        }
+        self.in_vain += 1;
+        // Who asked for spinning has a processor for it, most likely; who did not may have none to spare.
+        if self.in_vain >= PATIENCE || (for_schedule && !self.spin) {
+            self.in_vain = 0;
+            thread::yield_now();
+        }
+    }
+
+    /// Twice what it overslept is enough nearly always. It forgets slowly.
+    fn note_sleep(&mut self, overslept_ns: u64) {
+        let (least, most) = WAKE_EARLIER_NS;
+        let forgotten = self.wake_earlier_ns - self.wake_earlier_ns / 16;
+        self.wake_earlier_ns = (2 * overslept_ns).max(forgotten).clamp(least, most);
+    }
+}
+
+fn interest(to_send: bool) -> EpollFlags {
+    if to_send { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN }
+}
