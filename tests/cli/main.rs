@@ -4,8 +4,8 @@ mod bench;
 mod compare;
 mod connect;
 mod ping;
-mod scripts;
 mod report;
+mod scripts;
 mod serve;
 mod usage;
 
