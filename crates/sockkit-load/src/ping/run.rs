@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use sockkit_core::{Endpoint, Error, ErrorKind, Framing, Session};
+use sockkit_stats::result::Options;
 
 use super::books::Books;
 use super::schedule::{Schedule, Step};
@@ -13,6 +14,8 @@ use super::wire::{Came, Sent, Wire};
 use super::{Ping, PingObserver, Pinged, Wish};
 use crate::message::Content;
 use crate::tracker::Times;
+use crate::tuning;
+use crate::workload::Tuning;
 
 /// How often the observer is asked what it wants, when nothing wakes us for it.
 const LOOK_NS: u64 = 50_000_000;
@@ -30,6 +33,7 @@ pub fn ping(endpoint: Endpoint, ping: &Ping, observer: &mut dyn PingObserver) ->
     ping.check(endpoint.transport())?;
     let _exact = ExactSleep::begin();
     let url = endpoint.url();
+    let options = tuning::in_force(&endpoint, &Tuning::default());
     let content = Content::new(ping.seed, 0, ping.size);
     let wire = Wire::new(endpoint, content, ping.spin).map_err(|error| Error::io("wait for", url, &error))?;
     let run = Run {
@@ -42,7 +46,7 @@ pub fn ping(endpoint: Endpoint, ping: &Ping, observer: &mut dyn PingObserver) ->
         keen: false,
         look_ns: 0,
     };
-    Ok(run.run())
+    Ok(run.run(options))
 }
 
 struct Run<'a> {
@@ -60,7 +64,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn run(mut self) -> Pinged {
+    fn run(mut self, options: Options) -> Pinged {
         self.wire.restart();
         let mut now_ns = 0;
         while !self.ending {
@@ -90,6 +94,7 @@ impl Run<'_> {
         }
         self.books.close();
         Pinged {
+            options,
             elapsed: Duration::from_nanos(now_ns),
             skipped: self.schedule.skipped(),
             books: self.books,
@@ -110,37 +115,37 @@ impl Run<'_> {
     }
 
     fn send(&mut self, due_ns: u64) {
-        for attempt in 0..2 {
-            let times = |sent_ns| Times { sent_ns, due_ns: due_ns.min(sent_ns) };
+        let mut is_second_try = false;
+        loop {
             match self.wire.send(self.books.next()) {
                 Sent::At(sent_ns) => {
-                    let due_ns = if self.schedule.is_paced() { due_ns } else { sent_ns };
-                    self.books.sent(Times { due_ns, ..times(sent_ns) });
-                    self.schedule.sent(sent_ns);
+                    self.went(sent_ns, due_ns);
                     self.keen = self.books.standing().waiting == 1;
                 }
                 Sent::Refused => {
                     self.books.refused();
                     self.schedule.refused(self.wire.now_ns());
                 }
-                Sent::Failed(error) if self.passes(&error) => {
-                    let is_about_an_earlier_one =
-                        attempt == 0 && error.raw_os_error() == Some(Errno::ECONNREFUSED as i32);
-                    let now_ns = self.wire.now_ns();
-                    if !is_about_an_earlier_one {
-                        // It never left, and nobody will answer it: to the user it is lost like any other.
-                        self.books.sent(times(now_ns));
-                        self.schedule.sent(now_ns);
-                    }
+                // About an earlier one: this one may go.
+                Sent::Failed(error) if !is_second_try && is_refusal(&error) && self.passes(&error) => {
                     self.unreachable(&error);
-                    if is_about_an_earlier_one {
-                        continue;
-                    }
+                    is_second_try = true;
+                    continue;
+                }
+                Sent::Failed(error) if self.passes(&error) => {
+                    // It never left, and nobody will answer it: to the user it is lost like any other.
+                    self.went(self.wire.now_ns(), due_ns);
+                    self.unreachable(&error);
                 }
                 Sent::Failed(error) => self.fail("send to", &error),
             }
             return;
         }
+    }
+
+    fn went(&mut self, sent_ns: u64, due_ns: u64) {
+        self.books.sent(Times { sent_ns, due_ns: due_ns.min(sent_ns) });
+        self.schedule.sent(sent_ns);
     }
 
     /// Waits for an answer. Answers whether there was one.
@@ -197,13 +202,17 @@ impl Run<'_> {
             // A Unix datagram peer that has gone refuses what is sent to it.
             Some(Errno::ECONNREFUSED) if self.books.any_reply() => failure.with_kind(ErrorKind::Broken),
             Some(Errno::EMSGSIZE) if traits.framing == Framing::Message => {
-                failure.with_kind(ErrorKind::Usage).with_advice("a smaller --size is needed")
+                failure.with_kind(ErrorKind::Usage).with_advice("no message of that size can be sent there")
             }
             _ => failure,
         };
         self.failure = Some(failure);
         self.ending = true;
     }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ECONNREFUSED as i32)
 }
 
 /// Sleeps of this thread end when they should: a kernel may let them take 50 µs longer, to wake for several at once

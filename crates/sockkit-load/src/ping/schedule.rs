@@ -2,9 +2,8 @@
 //!
 //! No socket and no clock: times are ns since the first message was due, and the caller says what it is now.
 
-use std::time::Duration;
-
 use super::Ping;
+use crate::clock::nanos;
 
 /// Who is further behind than this was stopped, and skips what was due meanwhile: a burst of it would say nothing about
 /// the peer.
@@ -147,12 +146,10 @@ impl Schedule {
     }
 }
 
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const MS: u64 = 1_000_000;

@@ -6,21 +6,25 @@
 //! which counts in ns.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
-use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeSpec, TimeVal, TimeValLike};
 use sockkit_core::{Endpoint, Framing, Session};
 
-use super::schedule::nanos;
+use crate::clock::nanos;
 use crate::message::Content;
 
 /// How long a receive blocks before signals are looked at.
 const SLICE: Duration = Duration::from_millis(50);
+
+/// How often it is asked in vain before others have their turn.
+const PATIENCE: u32 = 64;
 
 /// A longer answer than this is cut off: that it is too long is known all the same.
 const RECEIVE_MIN: usize = 64 * 1024;
@@ -181,7 +185,7 @@ impl Wire {
         }
         let slice_ns = nanos(SLICE);
         if keen && !self.is_sending() && until_ns.saturating_sub(self.now_ns()) > 2 * slice_ns {
-            return self.receive_once(MsgFlags::empty());
+            return self.receive_once(true);
         }
         loop {
             let Some((found, woken)) = self.wait(until_ns, wake)? else { return Ok(None) };
@@ -189,7 +193,7 @@ impl Wire {
                 self.send_on()?;
             }
             if found.intersects(PollFlags::POLLIN | PollFlags::POLLERR | PollFlags::POLLHUP)
-                && let Some(piece) = self.receive_once(MsgFlags::MSG_DONTWAIT)?
+                && let Some(piece) = self.receive_once(false)?
             {
                 return Ok(Some(piece));
             }
@@ -222,33 +226,38 @@ impl Wire {
     fn receive_spinning(&mut self, until_ns: u64) -> io::Result<Option<(usize, u64)>> {
         let begin_ns = self.now_ns();
         let until_ns = until_ns.min(begin_ns.saturating_add(nanos(SLICE)));
-        loop {
-            if let Some(piece) = self.receive_once(MsgFlags::MSG_DONTWAIT)? {
+        for in_vain in 1_u32.. {
+            if let Some(piece) = self.receive_once(false)? {
                 return Ok(Some(piece));
             }
             if self.is_sending() {
                 self.send_on()?;
             }
             if self.now_ns() >= until_ns {
-                return Ok(None);
+                break;
+            }
+            // A peer on the same processor would otherwise wait for the kernel to take it away from us.
+            if in_vain.is_multiple_of(PATIENCE) {
+                thread::yield_now();
             }
         }
+        Ok(None)
     }
 
-    /// One receive: the length of what came, and when. Nothing is `None`.
-    fn receive_once(&mut self, flags: MsgFlags) -> io::Result<Option<(usize, u64)>> {
-        // Of a message, the true length is wanted even if there is no room for all of it; a stream would be cut.
-        let flags = if self.is_stream { flags } else { flags | MsgFlags::MSG_TRUNC };
-        let room = if self.is_stream { &mut self.inbox[self.came..] } else { &mut self.inbox[..] };
-        loop {
-            let received = recv(self.endpoint.as_fd().as_raw_fd(), room, flags);
-            let at_ns = nanos(self.start.elapsed());
-            return match received {
-                Ok(length) => Ok(Some((length, at_ns))),
-                Err(Errno::EAGAIN) => Ok(None),
-                Err(Errno::EINTR) => continue,
-                Err(errno) => Err(errno.into()),
-            };
+    /// One receive: the length of what came, and when. Nothing is `None`. The true length of a message is wanted even if
+    /// there is no room for all of it.
+    fn receive_once(&mut self, wait: bool) -> io::Result<Option<(usize, u64)>> {
+        let socket = self.endpoint.as_fd();
+        let received = match (self.is_stream, wait) {
+            (true, true) => sockkit_sys::recv_waiting(socket, &mut self.inbox[self.came..]),
+            (true, false) => sockkit_sys::recv(socket, &mut self.inbox[self.came..]),
+            (false, _) => sockkit_sys::receive_message(socket, &mut self.inbox, wait),
+        };
+        let at_ns = self.now_ns();
+        match received {
+            Ok(length) => Ok(Some((length, at_ns))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -1,7 +1,6 @@
 //! A ping as a result document.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
 
 use humantime::format_duration;
 use sockkit_core::Endpoint;
@@ -70,7 +69,6 @@ impl Story {
     /// The socket is there.
     pub(super) fn opened(&mut self, endpoint: &Endpoint) {
         self.arm.address = Some(endpoint.url());
-        self.arm.options.connected = sockkit_sys::peer_address(endpoint.as_fd()).is_ok();
     }
 
     /// It is over.
@@ -82,6 +80,7 @@ impl Story {
             |times: &RoundTrips| (times.histogram().count() > 0).then(|| times.histogram().to_base64());
         arm.seconds = pinged.elapsed.as_secs_f64();
         arm.counters = books.counters();
+        arm.options = pinged.options.clone();
         arm.rtt_ns = latency(times);
         arm.histogram = encoded(times);
         arm.spread = Some(Spread {
