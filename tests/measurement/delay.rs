@@ -10,7 +10,7 @@ fn a_delay_is_recovered() {
         let measure = |faults: &[&str]| {
             let server = SOCKKIT.serve(&[&[address.as_str(), "127.0.0.1:0"], faults].concat());
             let url = server.url(scheme).to_owned();
-            bench(&[&url, "--duration", "1s", "--warmup", "100ms", "--rate", "100/s"]).0
+            bench(&[&url, "--duration", "1s", "--warmup", "100ms"]).0
         };
         let (plain, delayed) = (measure(&[]), measure(&["--fault", "delay=20ms"]));
         let added = told(delayed.rtt_ns.p50) - told(plain.rtt_ns.p50);
