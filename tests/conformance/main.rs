@@ -6,6 +6,7 @@ mod chargen;
 mod discard;
 mod echo;
 mod sizes;
+mod spin;
 mod text;
 
 use sockkit_core::TRANSPORTS;
@@ -21,6 +22,7 @@ macro_rules! suite {
                 echo: random_bytes_in_random_pieces_come_back, one_byte_at_a_time_and_all_at_once,
                     what_was_received_is_answered_after_a_half_close, a_peer_that_stops_reading_is_let_go,
                     an_empty_message_is_a_message;
+                spin: serves_many_and_ends;
                 discard: never_answers, takes_much_and_keeps_nothing;
                 chargen: turns_the_pattern_line_by_line, answers_a_datagram_once_and_briefly,
                     a_rude_abort_makes_no_noise;

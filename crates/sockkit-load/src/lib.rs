@@ -3,6 +3,7 @@
 //! Nothing here knows how the server is made, and nothing but the protocol is relied on: any echo server will do.
 //! Nothing prints; what happens while a run lasts is told to an [`Observer`].
 
+mod alone;
 mod check;
 mod clock;
 mod crowd;
@@ -10,6 +11,7 @@ mod datagram;
 mod message;
 mod open;
 mod outcome;
+mod ping;
 mod recorder;
 mod run;
 mod schedule;
@@ -28,5 +30,6 @@ mod work;
 mod workload;
 
 pub use outcome::{Interval, Outcome, Usage};
+pub use ping::{Books, Ping, PingObserver, Pinged, Reply, RoundTrips, Verdict, Wish, ping};
 pub use run::{Observer, run};
 pub use workload::{Arrivals, Mode, Pacing, Tuning, Verify, Workload};

@@ -135,6 +135,8 @@ fn spread(group: &[&Arm], all: Option<&Histogram>) -> Option<Spread> {
         min_ns: all.and_then(Histogram::min_ns).map(|min| min as f64),
         stddev_ns: all.and_then(Histogram::stddev_ns),
         jitter_ns: by_messages(group, |arm| arm.spread?.jitter_ns),
+        // Of these there is no histogram from which that of all could be made.
+        response_ns: None,
     })
 }
 

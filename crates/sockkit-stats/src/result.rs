@@ -106,7 +106,7 @@ pub struct Arm {
     pub seconds: f64,
     /// Whether the load generator failed to keep its schedule: percentiles are withheld then.
     pub saturated: bool,
-    /// Round trips: from the scheduled send in an open loop, from the actual send in a closed one.
+    /// Round trips: from the scheduled send in an open loop, from the actual send in a closed one and in a `ping`.
     pub rtt_ns: Latency,
     /// Round trips from the actual send, where there was a schedule.
     pub service_ns: Option<Latency>,
@@ -180,6 +180,8 @@ pub struct Spread {
     pub stddev_ns: Option<f64>,
     /// Mean absolute difference of successive round trips, in ns.
     pub jitter_ns: Option<f64>,
+    /// Round trips from the scheduled send, where there was a schedule.
+    pub response_ns: Option<Latency>,
 }
 
 /// Cost for each message. A connection counts as one in mode `connect`.

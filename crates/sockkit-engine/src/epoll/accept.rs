@@ -109,7 +109,7 @@ impl<S: Service> Worker<S> {
     fn accept_one(&mut self, index: usize) -> Outcome {
         use Errno::*;
         self.counters().system_calls.add(1);
-        let error = match sockkit_sys::accept(self.gates[index].post.listener.as_fd()) {
+        let error = match self.gates[index].post.listener.take() {
             Ok((socket, peer)) => match self.admit(index, socket, &peer) {
                 Ok(outcome) => return outcome,
                 Err(errno) => io::Error::from(errno),
@@ -152,16 +152,21 @@ impl<S: Service> Worker<S> {
             }
         };
         let framing = post.listener.transport().traits().framing;
-        let occasion =
-            Occasion { peer: &address, host: &self.shared.host, now: Some(SystemTime::now()), framing };
+        let wall = post.service.tells_time().then(SystemTime::now);
+        let occasion = Occasion { peer: &address, host: &self.shared.host, now: wall, framing };
         let service = Arc::clone(&post.service);
         let peer = Peer::open(address.clone(), ticket, service, &occasion, self.now);
-        let connection = Connection::new(socket, peer);
+        let mut connection = Connection::new(socket, peer);
         let slot = self.connections.vacant_key();
-        self.counters().system_calls.add(1);
-        if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
-            self.shared.admission.leave(connection.peer.into_ticket());
-            return Err(errno);
+        connection.direct = self.takes_direct();
+        if connection.direct {
+            self.direct.push(slot);
+        } else {
+            self.counters().system_calls.add(1);
+            if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
+                self.shared.admission.leave(connection.peer.into_ticket());
+                return Err(errno);
+            }
         }
         self.counters().connections.accepted.add(1);
         if self.shared.logs_peers {

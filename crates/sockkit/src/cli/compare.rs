@@ -85,11 +85,11 @@ pub(crate) struct EffortArgs {
     pub(crate) blocks: Option<u16>,
 
     /// How far every interval may reach from its estimate to be narrow enough
-    #[arg(long, value_name = "PERCENT", default_value = "3%", value_parser = units::percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "3%", value_parser = units::share)]
     pub(crate) precision: f64,
 
     /// The smallest difference that matters [default: what two runs of the same differ by, with its interval]
-    #[arg(long, value_name = "PERCENT", value_parser = units::percent)]
+    #[arg(long, value_name = "PERCENT", value_parser = units::share)]
     pub(crate) threshold: Option<f64>,
 
     /// How long each run is measured [default: 50ms to 1s, as --blocks has it]

@@ -1,8 +1,11 @@
 //! What was typed. Reading it touches nothing; `command` decides what it means.
 
+mod bench;
 mod compare;
 mod connect;
 mod outputs;
+mod ping;
+mod promise;
 mod report;
 mod serve;
 mod targets;
@@ -10,14 +13,17 @@ mod workload;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+pub(crate) use bench::BenchArgs;
 pub(crate) use compare::{CompareArgs, FailIf, Typed};
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
 pub(crate) use outputs::{OutputArgs, Place};
+pub(crate) use ping::PingArgs;
+pub(crate) use promise::{Figure, Promise, Term};
 pub(crate) use report::ReportArgs;
 pub(crate) use serve::{ServeArgs, ServiceName};
-pub(crate) use targets::{OneTarget, ServiceTargets, Subject, Subjects};
+pub(crate) use targets::{BenchSubjects, OneTarget, PingTarget, ServiceTargets, Subject, Subjects};
 pub(crate) use workload::{ModeName, Placement, SocketArgs, VerifyName, WorkloadArgs};
 
 use crate::exit;
@@ -48,6 +54,8 @@ impl Cli {
 pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     Connect(Box<ConnectArgs>),
+    Ping(Box<PingArgs>),
+    Bench(Box<BenchArgs>),
     Compare(Box<CompareArgs>),
     Report(Box<ReportArgs>),
     Info(InfoArgs),
@@ -93,7 +101,8 @@ pub(crate) struct ManArgs {
 }
 
 /// The commands that have a page: all of them.
-const PAGES: [&str; 7] = ["serve", "connect", "compare", "report", "info", "completions", "man"];
+const PAGES: [&str; 9] =
+    ["serve", "connect", "ping", "bench", "compare", "report", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {

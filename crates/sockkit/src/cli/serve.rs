@@ -62,6 +62,11 @@ pub(crate) struct ServeArgs {
           value_parser = units::interval)]
     pub(crate) stats: Option<Duration>,
 
+    /// Never sleep: ask the sockets again and again. The shortest round trips, for a whole processor a worker (one
+    /// worker, where --workers says nothing else); for measurements
+    #[arg(long)]
+    pub(crate) spin: bool,
+
     #[command(flatten)]
     pub(crate) life: LifeArgs,
 
@@ -141,7 +146,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "SIZE", value_parser = units::buffer)]
     pub(crate) sndbuf: Option<usize>,
 
-    /// Threads, each with a loop of its own [default: one for each processor]
+    /// Threads, each with a loop of its own [default: one for each processor, with --spin one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
 

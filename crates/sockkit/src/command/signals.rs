@@ -13,6 +13,9 @@ use crate::exit::Interrupted;
 /// Whoever sends one of these wants the run to end.
 const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
+/// Asks for news: Ctrl-\ in a terminal.
+pub(super) const QUIT: Signal = Signal::SIGQUIT;
+
 /// The signals of [`ENDING`] and others that were asked for, as a descriptor to be read. Dropping it gives them their
 /// course again: what has not been read by then ends the process at once.
 #[derive(Debug)]

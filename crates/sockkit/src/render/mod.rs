@@ -9,6 +9,7 @@ pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod markdown;
+pub(crate) mod ping;
 pub(crate) mod serve;
 pub(crate) mod text;
 pub(crate) mod view;

@@ -13,7 +13,6 @@ use sockkit_stats::{Estimate, Histogram, summarise};
 
 use super::arms::Arm;
 use super::round::{Round, Setup};
-use super::saturation::saturation;
 
 /// Gathers the rounds of one arm.
 #[derive(Debug)]
@@ -67,7 +66,7 @@ impl Recorder {
         let arm = &mut self.arm;
         arm.address = Some(outcome.address.clone());
         arm.options = outcome.options.clone();
-        arm.saturated |= saturation(outcome).is_some();
+        arm.saturated |= round.saturation.is_some();
         add_counters(&mut arm.counters, &outcome.counters);
         self.response.merge(&outcome.response);
         merge(&mut self.service, outcome.service.as_ref());
@@ -166,7 +165,7 @@ fn sample(round: &Round) -> Sample {
         server_cpu_ns: round.server.and_then(|server| each(server.cpu_ns)),
         ..Sample::default()
     };
-    if saturation(outcome).is_none() {
+    if round.saturation.is_none() {
         let Latency { p50, p90, p99, p999, max, mean } = outcome.response.latency_of_one_run();
         let figure = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.estimate);
         sample.p50 = figure(p50);
@@ -218,6 +217,7 @@ mod tests {
     use sockkit_load::Usage;
 
     use super::super::ServerUsage;
+    use super::super::saturation::Saturation;
     use super::*;
     use crate::cli::Subject;
 
@@ -244,7 +244,8 @@ mod tests {
             first_corruption: None,
         };
         let server = Some(ServerUsage { cpu_ns: messages * 500, context_switches: messages });
-        Round { outcome, server, summary: Some(json!({"event": "summary", "system_calls": 4 * messages})) }
+        let summary = Some(json!({"event": "summary", "system_calls": 4 * messages}));
+        Round { outcome, server, summary, saturation: None }
     }
 
     #[test]
@@ -289,10 +290,9 @@ mod tests {
     fn a_saturated_round_withholds_the_percentiles_of_its_arm() {
         let mut recorder = recorder();
         let mut late = round(1000, 1_000_000);
-        late.outcome.scheduled = 1000;
-        let mut lateness = Histogram::new();
-        lateness.record_n(500_000, 1000);
-        late.outcome.lateness = Some(lateness);
+        late.outcome.lateness = Some(Histogram::new());
+        late.saturation =
+            Some(Saturation::Lateness { quantile: 0.5, lateness_ns: 500_000, response_ns: 1_000_000 });
         recorder.add(&round(1000, 1_000_000));
         recorder.add(&late);
         let arm = recorder.finish();

@@ -65,8 +65,12 @@ pub(super) fn config(args: &ServeArgs) -> Config {
     let mut config = Config::default();
     config.limits = granted;
     config.options = options;
-    config.workers =
-        limits.workers.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
+    config.spin = args.spin;
+    config.workers = match limits.workers {
+        Some(workers) => workers.into(),
+        None if args.spin => 1,
+        None => thread::available_parallelism().map_or(1, usize::from),
+    };
     config.allow_any_source = datagrams.allow_any_source;
     config.allow_amplification = datagrams.allow_amplification;
     if let Some(rate) = datagrams.rate_limit {

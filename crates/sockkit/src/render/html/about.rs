@@ -34,7 +34,7 @@ pub(super) fn repeat(document: &Document) -> Markup {
 /// How the comparison went.
 pub(super) fn experiment(experiment: &Experiment) -> Markup {
     let seconds = |seconds: f64| html! { (figures::duration(seconds * 1e9)) };
-    let repeated: u64 = experiment.repeated.values().sum();
+    let repeated = experiment.repeated.values().fold(0, |sum: u64, count| sum.saturating_add(*count));
     let mut rows: Vec<Row> = vec![
         ("blocks", html! { (figures::count(experiment.blocks)) }),
         ("a run", seconds(experiment.run_seconds)),

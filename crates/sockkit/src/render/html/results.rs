@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use sockkit_stats::Estimate;
-use sockkit_stats::result::{Arm, Document, Latency, Metric, Mode, Noise, Verdict, Word};
+use sockkit_stats::result::{Arm, Latency, Metric, Mode, Word};
 
 use super::blank::Blank;
 use super::roster::{Dimension, Roster, round_trips};
@@ -43,7 +43,7 @@ pub(super) fn table(roster: &Roster<'_>) -> Markup {
                         (dimensions(roster, arm))
                         @for column in &columns { td.number data-name=(column.name) {
                             (figure(column, arm))
-                            @if let Some(metric) = column.metric { (conclusion(document, index, metric)) }
+                            @if let Some(metric) = column.metric { (conclusion(roster, index, metric)) }
                         } }
                     }
                 } }
@@ -165,16 +165,6 @@ pub(super) fn spoken(word: Word) -> &'static str {
     }
 }
 
-/// The verdict on an arm, if there is one.
-pub(super) fn verdict_on(document: &Document, index: usize, metric: Metric) -> Option<&Verdict> {
-    document.verdicts.iter().find(|verdict| verdict.metric == metric && verdict.arm_index == index as u64)
-}
-
-/// The noise floor of an arm, if it is a baseline.
-pub(super) fn noise_of(document: &Document, index: usize, metric: Metric) -> Option<&Noise> {
-    document.noise_floor.iter().find(|noise| noise.metric == metric && noise.arm_index == index as u64)
-}
-
 fn columns(roster: &Roster<'_>) -> Vec<Column> {
     let latency = |metric, figure| Column {
         name: roster.metric(metric),
@@ -213,10 +203,14 @@ fn columns(roster: &Roster<'_>) -> Vec<Column> {
                 figures::duration,
             )
         },
-        other("client", |arm| plain(arm, "client_cpu_ns", arm.cost.client_cpu_ns), figures::duration),
+        other("client CPU", |arm| plain(arm, "client_cpu_ns", arm.cost.client_cpu_ns), figures::duration),
         Column {
             blank: Blank::server,
-            ..other("server", |arm| plain(arm, "server_cpu_ns", arm.cost.server_cpu_ns), figures::duration)
+            ..other(
+                "server CPU",
+                |arm| plain(arm, "server_cpu_ns", arm.cost.server_cpu_ns),
+                figures::duration,
+            )
         },
     ]
 }
@@ -279,14 +273,14 @@ fn figure(column: &Column, arm: &Arm) -> Markup {
 }
 
 /// What may be said about one figure of an arm: of the baseline, how much it differs from itself.
-fn conclusion(document: &Document, index: usize, metric: Metric) -> Markup {
-    if let Some(noise) = noise_of(document, index, metric) {
+fn conclusion(roster: &Roster<'_>, index: usize, metric: Metric) -> Markup {
+    if let Some(noise) = roster.noise_of(index as u64, metric) {
         return html! {
             span.ratio { "baseline" }
             span.detail { "A/A " (figures::optional(noise.half_width, |share| format!("±{}", figures::percent(share)))) }
         };
     }
-    let Some(verdict) = verdict_on(document, index, metric) else { return html! {} };
+    let Some(verdict) = roster.verdict_on(index as u64, metric) else { return html! {} };
     html! {
         span.ratio { @match &verdict.ratio {
             Some(ratio) => (figures::ratio(ratio)),

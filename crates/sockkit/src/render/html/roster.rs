@@ -1,8 +1,8 @@
 //! How the arms are called and drawn, the same in every table and chart of a page.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sockkit_stats::result::{Arm, Document, Latency, Metric, Mode};
+use sockkit_stats::result::{Arm, Document, Latency, Metric, Mode, Noise, Verdict};
 
 use crate::render::figures;
 
@@ -90,6 +90,8 @@ pub(super) struct Roster<'a> {
     pub(super) groups: Vec<Vec<usize>>,
     names: Vec<String>,
     styles: Vec<Style>,
+    verdicts: BTreeMap<(u64, Metric), &'a Verdict>,
+    noise: BTreeMap<(u64, Metric), &'a Noise>,
 }
 
 impl<'a> Roster<'a> {
@@ -100,21 +102,35 @@ impl<'a> Roster<'a> {
             .filter(|dimension| distinct(arms.iter().map(|arm| dimension.of(arm))).len() > 1)
             .collect();
         let targets = distinct(arms.iter().map(|arm| arm.target.as_str()));
-        let mut roster =
-            Self { document, names: names(arms, &varying), varying, groups: vec![], styles: vec![] };
-        if targets.len() == 1 {
-            roster.groups.push((0..arms.len()).collect());
-            roster.styles = (0..arms.len()).map(Style).collect();
-        } else {
-            let others = distinct(arms.iter().map(|arm| roster.beside_target(arm)));
-            roster.groups = others
-                .iter()
-                .map(|other| (0..arms.len()).filter(|&i| roster.beside_target(&arms[i]) == *other).collect())
-                .collect();
-            let place = |arm: &Arm| targets.iter().position(|target| *target == arm.target);
-            roster.styles = arms.iter().map(|arm| Style(place(arm).unwrap_or_default())).collect();
+        let (groups, styles) = match targets.len() {
+            1 => (vec![(0..arms.len()).collect()], (0..arms.len()).map(Style).collect()),
+            _ => {
+                let places: BTreeMap<&str, usize> = targets.into_iter().zip(0..).collect();
+                let styles = arms.iter().map(|arm| Style(places[arm.target.as_str()]));
+                (groups(arms, &varying), styles.collect())
+            }
+        };
+        let verdicts = document.verdicts.iter().rev().map(|one| ((one.arm_index, one.metric), one));
+        let noise = document.noise_floor.iter().rev().map(|one| ((one.arm_index, one.metric), one));
+        Self {
+            document,
+            names: names(arms, &varying),
+            varying,
+            groups,
+            styles,
+            verdicts: verdicts.collect(),
+            noise: noise.collect(),
         }
-        roster
+    }
+
+    /// The verdict on the arm at a place, if there is one.
+    pub(super) fn verdict_on(&self, index: u64, metric: Metric) -> Option<&'a Verdict> {
+        self.verdicts.get(&(index, metric)).copied()
+    }
+
+    /// The noise floor of the arm at a place, if it is a baseline.
+    pub(super) fn noise_of(&self, index: u64, metric: Metric) -> Option<&'a Noise> {
+        self.noise.get(&(index, metric)).copied()
     }
 
     pub(super) fn arm(&self, index: usize) -> &'a Arm {
@@ -155,7 +171,7 @@ impl<'a> Roster<'a> {
     pub(super) fn title(&self, group: &[usize]) -> String {
         match (self.groups.len(), group.first()) {
             (2.., Some(&first)) => {
-                let values = self.beside_target(self.arm(first));
+                let values = beside_target(self.arm(first), &self.varying);
                 let phrases =
                     self.varying.iter().zip(values).map(|(dimension, value)| dimension.phrase(value));
                 phrases.collect::<Vec<_>>().join(", ")
@@ -178,10 +194,24 @@ impl<'a> Roster<'a> {
         let phrases = Dimension::ALL.into_iter().filter(|dimension| !self.varying.contains(dimension));
         phrases.map(|dimension| dimension.phrase(dimension.of(first))).collect::<Vec<_>>().join(", ")
     }
+}
 
-    fn beside_target(&self, arm: &Arm) -> Vec<u64> {
-        self.varying.iter().map(|dimension| dimension.of(arm)).collect()
+/// Arms that are the same in all but their target.
+fn groups(arms: &[Arm], varying: &[Dimension]) -> Vec<Vec<usize>> {
+    let mut places = BTreeMap::new();
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (index, arm) in arms.iter().enumerate() {
+        let place = *places.entry(beside_target(arm, varying)).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Vec::new());
+        }
+        groups[place].push(index);
     }
+    groups
+}
+
+fn beside_target(arm: &Arm, varying: &[Dimension]) -> Vec<u64> {
+    varying.iter().map(|dimension| dimension.of(arm)).collect()
 }
 
 /// Round trips, but of an arm whose generator was late: they would be those of the generator.
@@ -206,19 +236,14 @@ pub(super) fn distinct<T: Ord + Clone>(all: impl Iterator<Item = T>) -> Vec<T> {
 }
 
 fn names(arms: &[Arm], varying: &[Dimension]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::with_capacity(arms.len());
-    let mut seen = BTreeSet::new();
-    for arm in arms {
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    let name = |arm: &Arm| {
         let details = varying.iter().map(|dimension| dimension.phrase(dimension.of(arm)));
         let name = [tame(&arm.target)].into_iter().chain(details).collect::<Vec<_>>().join(", ");
         // Two arms may be the same in all that is known of them, as in a merged result.
-        let mut unique = name.clone();
-        let mut number = 2;
-        while !seen.insert(unique.clone()) {
-            unique = format!("{name} ({number})");
-            number += 1;
-        }
-        names.push(unique);
-    }
-    names
+        let times = seen.entry(name.clone()).or_default();
+        *times += 1;
+        if *times == 1 { name } else { format!("{name} #{times}") }
+    };
+    arms.iter().map(name).collect()
 }

@@ -92,8 +92,12 @@ pub(super) fn ping() -> Document {
     arm.pacing = "paced".into();
     arm.embedded = false;
     arm.rtt_ns = Latency { p99: None, p999: None, ..latency(&histogram) };
-    arm.spread =
-        Some(Spread { min_ns: Some(305_000.0), stddev_ns: Some(91_000.0), jitter_ns: Some(61_400.0) });
+    arm.spread = Some(Spread {
+        min_ns: Some(305_000.0),
+        stddev_ns: Some(91_000.0),
+        jitter_ns: Some(61_400.0),
+        response_ns: None,
+    });
     arm.counters = Counters { sent: 50, received: Some(48), lost: 2, reordered: 1, ..Counters::default() };
     arm.cost = Cost::default();
     arm.rate_per_s = Some(4.98);

@@ -1,5 +1,7 @@
 //! What was found, in one plain sentence, and how, in another.
 
+use std::collections::BTreeMap;
+
 use sockkit_stats::Estimate;
 use sockkit_stats::result::{Arm, Document, Metric, Mode, Verdict, Word};
 
@@ -165,16 +167,20 @@ fn compared(roster: &Roster<'_>) -> String {
     let Some(first) = Metric::ALL.into_iter().find(has_ratio) else {
         return "Nothing can be said: there is no pair of runs.".to_owned();
     };
-    let known = || document.verdicts.iter().filter(|verdict| verdict.ratio.is_some());
-    let pairs = distinct(known().map(|verdict| (verdict.arm.as_str(), verdict.against.as_str())));
-    let contestants: Vec<Contestant<'_>> = pairs
-        .into_iter()
-        .map(|(name, against)| {
-            let about = |verdict: &&Verdict| verdict.arm == name && verdict.against == against;
-            let (first, others) = known().filter(about).partition(|verdict| verdict.metric == first);
-            Contestant { roster, name, against, first, others }
-        })
-        .collect();
+    let mut contestants: Vec<Contestant<'_>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for verdict in document.verdicts.iter().filter(|verdict| verdict.ratio.is_some()) {
+        let (name, against) = (verdict.arm.as_str(), verdict.against.as_str());
+        let place = *places.entry((name, against)).or_insert(contestants.len());
+        if place == contestants.len() {
+            contestants.push(Contestant { roster, name, against, first: vec![], others: vec![] });
+        }
+        let contestant = &mut contestants[place];
+        match verdict.metric == first {
+            true => contestant.first.push(verdict),
+            false => contestant.others.push(verdict),
+        }
+    }
     let sentences: Vec<String> = match contestants.len() {
         0..=NAMED => contestants.iter().map(Contestant::sentence).collect(),
         _ => summary(&contestants),

@@ -142,7 +142,12 @@ pub(crate) fn ping() -> Document {
         mean: Some(Estimate::bare(45_600.0)),
         ..Latency::default()
     };
-    arm.spread = Some(Spread { min_ns: Some(38_000.0), stddev_ns: Some(12_000.0), jitter_ns: Some(7_100.0) });
+    arm.spread = Some(Spread {
+        min_ns: Some(38_000.0),
+        stddev_ns: Some(12_000.0),
+        jitter_ns: Some(7_100.0),
+        response_ns: None,
+    });
     arm.cost = Cost::default();
     arm.intervals.clear();
     Document { command: "sockkit ping -c 10 udp://127.0.0.1:7".into(), arms: vec![arm], ..empty() }

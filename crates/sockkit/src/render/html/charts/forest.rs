@@ -7,7 +7,7 @@ use sockkit_stats::result::{Document, Metric, Noise, Verdict};
 use super::plot::{mark, percent, px};
 use super::scale::{Gaps, Scale};
 use crate::render::figures;
-use crate::render::html::results::{glyph, noise_of, spoken, word};
+use crate::render::html::results::{glyph, spoken, word};
 use crate::render::html::roster::{Roster, Style, tame};
 
 const GAPS: Gaps = Gaps { wide: 0.09, narrow: 0.22 };
@@ -102,8 +102,7 @@ fn verdict_row(roster: &Roster<'_>, scale: &Scale, verdict: &Verdict) -> Markup 
     let name = name(roster, verdict.arm_index, &verdict.arm);
     let index = usize::try_from(verdict.arm_index).ok().filter(|index| *index < roster.len());
     let style = index.map_or(Style(0), |index| roster.style(index));
-    let against = verdict.against_index.and_then(|index| usize::try_from(index).ok());
-    let noise = against.and_then(|index| noise_of(roster.document, index, verdict.metric));
+    let noise = verdict.against_index.and_then(|index| roster.noise_of(index, verdict.metric));
     let ratio = figures::optional(verdict.ratio.as_ref(), figures::ratio);
     let detectable = figures::optional(verdict.detectable, figures::percent);
     let tip = format!(

@@ -68,7 +68,7 @@ impl Scale {
 
     /// Whether `value` is on the axis.
     pub(in crate::render::html) fn holds(&self, value: f64) -> bool {
-        (-1e-9..=1.0 + 1e-9).contains(&self.at(value))
+        value.is_finite() && (-1e-9..=1.0 + 1e-9).contains(&self.at(value))
     }
 
     /// Round figures to label it with, in ascending order.
