@@ -4,6 +4,7 @@ mod bench;
 mod compare;
 mod connect;
 mod ping;
+mod report;
 mod scripts;
 mod serve;
 mod usage;

@@ -139,7 +139,7 @@ pub(crate) struct Shared {
     stage: AtomicU8,
     wakes: Box<[EventFd]>,
     /// Sockets on which workers wait without looking at their eventfd.
-    bells: Mutex<Vec<OwnedFd>>,
+    bells: Mutex<Vec<Bell>>,
     running: AtomicUsize,
     ended: EventFd,
 }
@@ -185,22 +185,43 @@ impl Shared {
             let _ = wake.write(1);
         }
         for bell in &*self.bells() {
-            ring(bell);
+            bell.ring();
         }
     }
 
-    /// Has this socket shut down when the stage rises, or now if it has risen already.
-    pub(crate) fn hang_bell(&self, socket: OwnedFd) {
+    /// Has this bell rung when the stage rises, or now if it has risen already.
+    pub(crate) fn hang_bell(&self, bell: Bell) {
         let mut bells = self.bells();
         if self.stage() > Stage::Serving {
-            ring(&socket);
+            bell.ring();
         }
-        bells.push(socket);
+        bells.push(bell);
     }
 
-    fn bells(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+    fn bells(&self) -> MutexGuard<'_, Vec<Bell>> {
         // Pushing is all that is done under the lock, so a panic leaves nothing half done.
         self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What ends a wait on a datagram socket.
+#[derive(Debug)]
+pub(crate) enum Bell {
+    /// The UDP socket itself: shut down, it ends every wait and lets none begin.
+    Waiting(OwnedFd),
+    /// A socket without a name that is connected to the Unix socket: an empty datagram from it. To shut the Unix socket
+    /// down would send a signal to who sends to it next.
+    Connected(OwnedFd),
+}
+
+impl Bell {
+    fn ring(&self) {
+        match self {
+            // A UDP socket that is not connected answers ENOTCONN and does it all the same.
+            Self::Waiting(socket) => drop(shutdown(socket.as_raw_fd(), Shutdown::Read)),
+            // It would block only if messages wait, and then the worker is awake.
+            Self::Connected(socket) => drop(sockkit_sys::send(socket.as_fd(), &[])),
+        }
     }
 }
 
@@ -370,12 +391,6 @@ impl AsFd for Running {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.ended.as_fd()
     }
-}
-
-/// Ends every wait on a socket, and lets none begin. A UDP socket that is not connected answers ENOTCONN and does it all
-/// the same.
-fn ring(socket: &OwnedFd) {
-    let _ = shutdown(socket.as_raw_fd(), Shutdown::Read);
 }
 
 fn event() -> Result<EventFd, Error> {

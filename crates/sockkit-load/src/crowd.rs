@@ -5,7 +5,9 @@
 //! that can send stand in an agenda, by when their next message is due; a line that its peer keeps from sending is not
 //! in it, and comes back when there is room again, with what has become due meanwhile.
 //!
-//! Sockets are level-triggered: a turn of a line is one receive and one send, and what is left is told again.
+//! A turn of a line is a receive and a send. Streams are edge-triggered, so a receive that has filled the buffer is
+//! repeated at once, or in the next turn if that goes on. Sockets with messages are level-triggered: what is left is told
+//! again.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,6 +15,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use sockkit_core::{Error, ErrorKind};
+use sockkit_sys::Ready;
 
 use crate::clock;
 use crate::recorder::{Recorder, Report};
@@ -23,6 +26,9 @@ use crate::window::Window;
 /// Longer than this nobody sleeps, so that the end of a run is noticed.
 const DOZE_NS: u64 = 20_000_000;
 
+/// How often a line receives in one turn, while each receive fills the buffer.
+const IN_A_ROW: usize = 8;
+
 /// How long outstanding answers are waited for after a run was cut short.
 const HURRY_NS: u64 = 20_000_000;
 
@@ -31,11 +37,15 @@ pub(crate) trait Line {
     /// What the lines of a thread share.
     type Buffers;
 
+    /// Whether [`Line::receive`] knows that nothing is left, so that the socket can be edge-triggered.
+    const EDGE: bool;
+
     /// Its socket.
     fn socket(&self) -> BorrowedFd<'_>;
 
-    /// Takes in what has come, and answers when that was.
-    fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Self::Buffers) -> Result<u64, Error>;
+    /// Takes in what has come.
+    fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Self::Buffers)
+    -> Result<Arrival, Error>;
 
     /// Sends the messages that are due before `limit_ns`, as far as there is room for them.
     fn send(
@@ -61,6 +71,25 @@ pub(crate) trait Line {
 
     /// Enters its counters. What is outstanding is lost, or never was if the run was cut short.
     fn close(&mut self, recorder: &mut Recorder<'_>, cut_short: bool) -> Result<(), Error>;
+}
+
+/// What a receive brought.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// When.
+    pub(crate) now_ns: u64,
+    pub(crate) left: Left,
+}
+
+/// What a receive has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Perhaps more than it brought.
+    More,
+    /// Nothing, but for the end of the connection.
+    Nothing,
+    /// Nothing at all.
+    NotEvenTheEnd,
 }
 
 /// When a line sends, and what keeps it from it.
@@ -115,6 +144,8 @@ pub(crate) struct Crowd<'a, L: Line> {
     watched_to_send: Vec<bool>,
     agenda: BinaryHeap<Reverse<(u64, usize)>>,
     in_agenda: Vec<bool>,
+    /// Lines of which more is there than one turn could take.
+    unfinished: Vec<usize>,
     next_check_ns: u64,
 }
 
@@ -128,7 +159,7 @@ impl<'a, L: Line> Crowd<'a, L> {
         spin: bool,
     ) -> Result<Self, Error> {
         let fail = |error: io::Error| local("set up a wait on", &error);
-        let waiter = Waiter::new(spin).map_err(fail)?;
+        let waiter = Waiter::new(spin, L::EDGE).map_err(fail)?;
         for (index, line) in lines.iter().enumerate() {
             waiter.add(line.socket(), index, false).map_err(fail)?;
         }
@@ -142,6 +173,7 @@ impl<'a, L: Line> Crowd<'a, L> {
             watched_to_send: vec![false; count],
             agenda: BinaryHeap::with_capacity(count),
             in_agenda: vec![false; count],
+            unfinished: Vec::with_capacity(count),
             next_check_ns: 0,
         })
     }
@@ -220,29 +252,56 @@ impl<'a, L: Line> Crowd<'a, L> {
             edge_ns if edge_ns > now_ns => edge_ns,
             _ => u64::MAX,
         };
-        let until_ns = edge_ns.min(self.next_check_ns).min(now_ns + DOZE_NS);
+        let until_ns = match self.unfinished.is_empty() {
+            true => edge_ns.min(self.next_check_ns).min(now_ns + DOZE_NS),
+            false => now_ns,
+        };
         // What is due after the end is not sent.
         let due_ns = due_ns.filter(|due_ns| *due_ns < recorder.span().end_ns);
         recorder.calls += 1;
         let found = self.waiter.wait(now_ns, due_ns, until_ns).map_err(|error| local("wait for", &error))?;
+        for _ in 0..self.unfinished.len() {
+            let data = self.unfinished.remove(0) as u64;
+            let ready = Ready { data, readable: true, writable: false, ended: false };
+            self.turn(ready, now_ns, recorder)?;
+        }
         for event in 0..found {
-            let ready = self.waiter.ready(event);
-            let index = ready.data as usize;
-            let line = &mut self.lines[index];
-            let mut now_ns = now_ns;
-            if ready.readable {
-                now_ns = line.receive(recorder, &mut self.buffers)?;
-            }
-            if ready.writable && line.pace().blocked {
-                now_ns = now_ns.max(clock::now_ns());
-                line.pace().blocked = false;
-                line.pace().freed(now_ns);
-            }
-            if !self.in_agenda[index] {
-                self.serve(index, recorder, now_ns)?;
-            }
+            self.turn(self.waiter.ready(event), now_ns, recorder)?;
         }
         Ok(())
+    }
+
+    /// One turn of a line that is ready for something.
+    fn turn(&mut self, ready: Ready, mut now_ns: u64, recorder: &mut Recorder<'_>) -> Result<(), Error> {
+        let index = ready.data as usize;
+        if ready.readable {
+            now_ns = self.receive(index, ready.ended, recorder)?;
+        }
+        let line = &mut self.lines[index];
+        if ready.writable && line.pace().blocked {
+            now_ns = clock::now_ns();
+            line.pace().blocked = false;
+            line.pace().freed(now_ns);
+        }
+        match self.in_agenda[index] {
+            true => Ok(()),
+            false => self.serve(index, recorder, now_ns),
+        }
+    }
+
+    /// Has a line receive until nothing is left, or for as long as a turn lasts; if its peer has ended, until that shows.
+    fn receive(&mut self, index: usize, ended: bool, recorder: &mut Recorder<'_>) -> Result<u64, Error> {
+        for receives in 1.. {
+            let Arrival { now_ns, left } = self.lines[index].receive(recorder, &mut self.buffers)?;
+            match left {
+                Left::More if L::EDGE && receives == IN_A_ROW => self.unfinished.push(index),
+                Left::More if L::EDGE => continue,
+                Left::Nothing if ended => continue,
+                _ => {}
+            }
+            return Ok(now_ns);
+        }
+        unreachable!("every way through the loop returns or comes to its bound")
     }
 
     fn check_silence(&mut self, recorder: &mut Recorder<'_>, now_ns: u64) -> Result<(), Error> {

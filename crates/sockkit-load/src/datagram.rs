@@ -3,11 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use sockkit_core::{Endpoint, Error, ErrorKind, Session};
+use sockkit_core::{Endpoint, Error, ErrorKind, Session, Traits};
 use sockkit_sys::Messages;
 
 use crate::clock::{self, nanos};
-use crate::crowd::{Line, Pace};
+use crate::crowd::{Arrival, Left, Line, Pace};
 use crate::message::{Content, Scrutiny};
 use crate::recorder::{Recorder, add};
 use crate::schedule::Schedule;
@@ -137,18 +137,22 @@ impl Datagram {
 impl Line for Datagram {
     type Buffers = Buffers;
 
+    const EDGE: bool = false;
+
     fn socket(&self) -> BorrowedFd<'_> {
         self.endpoint.as_fd()
     }
 
-    fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Buffers) -> Result<u64, Error> {
+    fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Buffers) -> Result<Arrival, Error> {
         recorder.calls += 1;
         let most = self.tracker.waiting();
         let received = buffers.input.receive(self.endpoint.as_fd(), most);
         let now_ns = clock::now_ns();
         let count = match received {
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(now_ns),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Arrival { now_ns, left: Left::NotEvenTheEnd });
+            }
             Err(error) => return Err(Error::io("receive from", self.endpoint.url(), &error)),
         };
         let was_full = !self.has_room();
@@ -163,7 +167,7 @@ impl Line for Datagram {
         if was_full && self.has_room() {
             self.pace.freed(now_ns);
         }
-        Ok(now_ns)
+        Ok(Arrival { now_ns, left: Left::More })
     }
 
     fn send(
@@ -185,7 +189,7 @@ impl Line for Datagram {
                     self.pace.blocked = true;
                     0
                 }
-                Err(error) => return Err(self.explain(&error)),
+                Err(error) => return Err(explain_send(&self.endpoint, self.content.size(), &error)),
             };
             for index in 0..sent {
                 let due_ns = buffers.dues_ns[index];
@@ -200,8 +204,7 @@ impl Line for Datagram {
     }
 
     fn patience_ns(&self) -> Option<u64> {
-        // A server that has no processor for a while is not one that has lost messages.
-        Some(if self.endpoint.transport().traits().lossless { 1_000_000_000 } else { 250_000_000 })
+        Some(least_patience_ns(self.endpoint.transport().traits()))
     }
 
     fn pace(&mut self) -> &mut Pace {
@@ -225,32 +228,28 @@ impl Line for Datagram {
 
     fn close(&mut self, recorder: &mut Recorder<'_>, cut_short: bool) -> Result<(), Error> {
         self.pace.close(recorder);
-        let waiting = self.tracker.waiting() as u64;
-        let mut counters = self.tracker.counters();
-        match cut_short {
-            // Nobody knows what would have become of the rest: it does not count as sent.
-            true => counters.sent -= waiting,
-            false => {
-                let given_up = self.tracker.give_up(u64::MAX);
-                recorder.outstanding -= given_up as usize;
-                counters = self.tracker.counters();
-            }
-        }
+        recorder.outstanding -= self.tracker.waiting();
+        let counters = self.tracker.close(cut_short);
         add(&mut recorder.counters, &counters);
         Ok(())
     }
 }
 
-impl Datagram {
-    fn explain(&self, error: &io::Error) -> Error {
-        let this = Error::io("send to", self.endpoint.url(), error);
-        match error.raw_os_error() {
-            Some(libc::EMSGSIZE) => this
-                .with_kind(ErrorKind::Usage)
-                .with_advice(format!("messages of {} bytes are too long for it", self.content.size())),
-            _ => this,
-        }
+/// Why a message could not be sent.
+pub(crate) fn explain_send(endpoint: &Endpoint, size: usize, error: &io::Error) -> Error {
+    let this = Error::io("send to", endpoint.url(), error);
+    match error.raw_os_error() {
+        Some(libc::EMSGSIZE) => this
+            .with_kind(ErrorKind::Usage)
+            .with_advice(format!("messages of {size} bytes are too long for it")),
+        _ => this,
     }
+}
+
+/// How long the last answers are waited for at least although earlier ones came soon: a server that has no processor for
+/// a while is not one that has lost messages.
+pub(crate) fn least_patience_ns(traits: Traits) -> u64 {
+    if traits.lossless { 1_000_000_000 } else { 250_000_000 }
 }
 
 /// Whether a queue was full, ours or the peer's.

@@ -3,6 +3,7 @@
 //! Nothing here knows how the server is made, and nothing but the protocol is relied on: any echo server will do.
 //! Nothing prints; what happens while a run lasts is told to an [`Observer`].
 
+mod alone;
 mod check;
 mod clock;
 mod crowd;

@@ -11,7 +11,7 @@ use sockkit_core::{Endpoint, Error, ErrorKind};
 use sockkit_stats::result::Counters;
 
 use crate::clock::{self, nanos};
-use crate::crowd::{Line, Pace};
+use crate::crowd::{Arrival, Left, Line, Pace};
 use crate::message::{Content, Scrutiny, Wrong};
 use crate::recorder::{Recorder, add};
 use crate::schedule::Schedule;
@@ -33,7 +33,8 @@ impl Buffers {
     /// Large enough for all that a connection may have outstanding, or for as much as is moved at a time.
     pub(crate) fn new(workload: &Workload) -> Self {
         let length = workload.size.saturating_mul(workload.depth).clamp(4096, BUFFER);
-        Self { input: vec![0; length], output: vec![0; length] }
+        // One byte more than can be outstanding: a receive that does not fill it has left nothing.
+        Self { input: vec![0; length + 1], output: vec![0; length] }
     }
 }
 
@@ -72,7 +73,7 @@ pub(crate) struct Stream {
 /// Messages that were answered at once after they were sent at once: one entry in the books.
 #[derive(Default)]
 struct Batch {
-    times: Times,
+    times: [u64; 2],
     count: u64,
 }
 
@@ -113,16 +114,17 @@ impl Stream {
 
     /// Takes in bytes that came at `now_ns`.
     fn take(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, mut bytes: &[u8]) {
+        let (size, before) = (self.content.size(), self.answered);
         let mut batch = Batch::default();
         while !bytes.is_empty() {
             if self.answered == self.next {
                 // Not the first answer to anything, so it does not stand for a message that was sent.
+                recorder.counters.corrupted += 1;
                 self.note_wrong(recorder, now_ns, None, Wrong::Unknown { length: bytes.len() });
-                self.corrupted_extra(recorder);
                 break;
             }
             let (sequence, offset) = (self.answered, self.answered_bytes);
-            let (part, rest) = bytes.split_at(bytes.len().min(self.content.size() - offset));
+            let (part, rest) = bytes.split_at(bytes.len().min(size - offset));
             if let Err(wrong) = self.content.check_part(sequence, offset, part, self.scrutiny)
                 && !self.is_wrong
             {
@@ -130,21 +132,21 @@ impl Stream {
                 self.note_wrong(recorder, now_ns, Some(sequence), wrong);
             }
             bytes = rest;
-            self.answered_bytes += part.len();
-            if self.answered_bytes == self.content.size() {
+            if offset + part.len() < size {
+                self.answered_bytes += part.len();
+            } else {
+                self.answered_bytes = 0;
                 self.complete(recorder, now_ns, &mut batch);
             }
         }
+        recorder.outstanding -= (self.answered - before) as usize;
         self.enter(recorder, now_ns, &batch);
     }
 
     /// The message whose turn it was has come back wholly.
     fn complete(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, batch: &mut Batch) {
-        let [sent_ns, due_ns] = self.times[self.slot(self.answered)];
-        let times = Times { sent_ns, due_ns };
+        let times = self.times[self.slot(self.answered)];
         self.answered += 1;
-        self.answered_bytes = 0;
-        recorder.outstanding -= 1;
         if self.is_wrong {
             self.is_wrong = false;
             self.corrupted += 1;
@@ -158,8 +160,10 @@ impl Stream {
 
     fn enter(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, batch: &Batch) {
         if batch.count > 0 {
+            let [sent_ns, due_ns] = batch.times;
             self.received += batch.count;
-            recorder.answered(batch.times, now_ns, batch.count, batch.count * self.content.size() as u64);
+            let bytes = batch.count * self.content.size() as u64;
+            recorder.answered(Times { sent_ns, due_ns }, now_ns, batch.count, bytes);
         }
     }
 
@@ -168,17 +172,15 @@ impl Stream {
         recorder.corrupted(now_ns, self.connection, sequence, wrong);
     }
 
-    fn corrupted_extra(&self, recorder: &mut Recorder<'_>) {
-        recorder.counters.corrupted += 1;
-    }
-
     /// Writes into `output` what is to be sent next, and marks the messages that begin in it as sent now.
     fn gather(&mut self, output: &mut [u8], now_ns: u64) -> usize {
         let (mut sequence, mut offset, mut filled) = (self.written, self.written_bytes, 0);
+        let open = self.pace.schedule.is_open();
         while sequence < self.next && filled < output.len() {
             if offset == 0 {
                 let slot = self.slot(sequence);
-                self.times[slot][0] = now_ns;
+                let times = &mut self.times[slot];
+                *times = [now_ns, if open { times[1] } else { now_ns }];
             }
             let length = self.content.write(sequence, offset, &mut output[filled..]);
             filled += length;
@@ -216,11 +218,13 @@ impl Stream {
 impl Line for Stream {
     type Buffers = Buffers;
 
+    const EDGE: bool = true;
+
     fn socket(&self) -> BorrowedFd<'_> {
         self.endpoint.as_fd()
     }
 
-    fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Buffers) -> Result<u64, Error> {
+    fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Buffers) -> Result<Arrival, Error> {
         if self.quickack {
             recorder.calls += 1;
             tuning::quickack(self.endpoint.as_fd());
@@ -228,9 +232,9 @@ impl Line for Stream {
         recorder.calls += 1;
         let received = sockkit_sys::recv(self.endpoint.as_fd(), &mut buffers.input);
         let now_ns = clock::now_ns();
-        match received {
+        let left = match received {
             // Nothing is owed any more, and nothing will be asked.
-            Ok(0) if self.answered == self.next && now_ns >= recorder.span().end_ns => {}
+            Ok(0) if self.answered == self.next && now_ns >= recorder.span().end_ns => Left::NotEvenTheEnd,
             Ok(0) => {
                 let why = "it has closed the connection";
                 return Err(Error::new(ErrorKind::Broken, "receive from", self.endpoint.url(), why));
@@ -242,11 +246,12 @@ impl Line for Stream {
                 if was_full && self.has_room() {
                     self.pace.freed(now_ns);
                 }
+                if length < buffers.input.len() { Left::Nothing } else { Left::More }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Left::NotEvenTheEnd,
             Err(error) => return Err(self.broken("receive from", &error)),
-        }
-        Ok(now_ns)
+        };
+        Ok(Arrival { now_ns, left })
     }
 
     fn send(
@@ -259,12 +264,17 @@ impl Line for Stream {
         if self.answered == self.next {
             self.heard_ns = now_ns;
         }
-        while self.next - self.answered < self.depth && self.pace.schedule.due_ns() < limit_ns {
-            let slot = self.slot(self.next);
-            self.times[slot] = [now_ns, self.pace.take(recorder, now_ns)];
-            self.next += 1;
-            recorder.outstanding += 1;
+        let before = self.next;
+        if self.pace.schedule.is_open() {
+            while self.has_room() && self.pace.schedule.due_ns() < limit_ns {
+                let slot = self.slot(self.next);
+                self.times[slot][1] = self.pace.take(recorder, now_ns);
+                self.next += 1;
+            }
+        } else if limit_ns > 0 {
+            self.next = self.answered + self.depth;
         }
+        recorder.outstanding += (self.next - before) as usize;
         match self.pace.blocked {
             true => Ok(()),
             false => self.flush(recorder, &mut buffers.output, now_ns),

@@ -41,8 +41,7 @@ fn assert_clean(outcome: &Outcome) {
         ..Counters::default()
     };
     assert_eq!(counters, expected);
-    // On a busy machine the first answer may come after the end.
-    assert!(counters.sent > 0 && outcome.messages <= counters.sent);
+    assert!(outcome.messages <= counters.sent);
     assert_eq!(outcome.response.count(), outcome.messages);
 }
 
@@ -50,6 +49,7 @@ fn assert_clean(outcome: &Outcome) {
 fn a_correct_echo_is_found_correct_on_every_transport() {
     for transport in transports() {
         let server = Server::new(transport, echo);
+        let mut messages = 0;
         for size in [0, 1, 7, 64, 60_000] {
             for (connections, depth) in [(1, 1), (1, 16), (3, 4)] {
                 // A queue that is too small for it loses what is sent, and a stream has no empty messages.
@@ -63,7 +63,10 @@ fn a_correct_echo_is_found_correct_on_every_transport() {
                 eprintln!("{} {size} {connections} x {depth}: {:?}", transport.scheme(), outcome.counters);
                 assert_clean(&outcome);
                 assert_eq!(outcome.bytes, outcome.messages * size as u64);
+                messages += outcome.messages;
             }
         }
+        // Not of each run: on a busy machine one can be over before anything happens.
+        assert!(messages > 0, "{}", transport.scheme());
     }
 }

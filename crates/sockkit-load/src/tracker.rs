@@ -204,6 +204,17 @@ impl Tracker {
         Counters { received: Some(self.received), lost, ..self.counters }
     }
 
+    /// The books at the end. What still waits is given up, or, if the run was cut short, does not count as sent: nobody
+    /// knows what would have become of it.
+    pub(crate) fn close(&mut self, cut_short: bool) -> Counters {
+        if cut_short {
+            let counters = self.counters();
+            return Counters { sent: counters.sent - self.waiting as u64, ..counters };
+        }
+        self.give_up(u64::MAX);
+        self.counters()
+    }
+
     /// Which message an answer belongs to, if that can be told.
     fn resolve(&mut self, claim: Claim, size: usize) -> Option<u64> {
         if size == 0 {

@@ -28,6 +28,7 @@ const EVENTS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Waiter {
     epoll: Epoll,
+    edge: bool,
     events: Events,
     spin: bool,
     in_vain: u32,
@@ -35,20 +36,21 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    /// One that has nothing to wait for yet. With `spin` it never sleeps.
-    pub(crate) fn new(spin: bool) -> io::Result<Self> {
+    /// One that has nothing to wait for yet. With `spin` it never sleeps. With `edge` a socket is told of only when more
+    /// has come since it was last told of, which saves the kernel one look at each socket a turn.
+    pub(crate) fn new(spin: bool, edge: bool) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        Ok(Self { epoll, events: Events::new(EVENTS), spin, in_vain: 0, wake_earlier_ns: 50_000 })
+        Ok(Self { epoll, edge, events: Events::new(EVENTS), spin, in_vain: 0, wake_earlier_ns: 50_000 })
     }
 
     /// Waits for a socket too; `index` is told with it.
     pub(crate) fn add(&self, socket: BorrowedFd<'_>, index: usize, to_send: bool) -> io::Result<()> {
-        Ok(self.epoll.add(socket, EpollEvent::new(interest(to_send), index as u64))?)
+        Ok(self.epoll.add(socket, EpollEvent::new(self.interest(to_send), index as u64))?)
     }
 
     /// Changes whether it is waited for that a socket can send.
     pub(crate) fn change(&self, socket: BorrowedFd<'_>, index: usize, to_send: bool) -> io::Result<()> {
-        Ok(self.epoll.modify(socket, &mut EpollEvent::new(interest(to_send), index as u64))?)
+        Ok(self.epoll.modify(socket, &mut EpollEvent::new(self.interest(to_send), index as u64))?)
     }
 
     /// Waits until a socket is ready, `due_ns` has nearly come, or `until_ns` has come. Answers how many sockets are
@@ -92,8 +94,11 @@ impl Waiter {
         let forgotten = self.wake_earlier_ns - self.wake_earlier_ns / 16;
         self.wake_earlier_ns = (2 * overslept_ns).max(forgotten).clamp(least, most);
     }
-}
 
-fn interest(to_send: bool) -> EpollFlags {
-    if to_send { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN }
+    fn interest(&self, to_send: bool) -> EpollFlags {
+        let mut flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
+        flags.set(EpollFlags::EPOLLOUT, to_send);
+        flags.set(EpollFlags::EPOLLET, self.edge);
+        flags
+    }
 }

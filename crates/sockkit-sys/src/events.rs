@@ -22,6 +22,8 @@ pub struct Ready {
     pub readable: bool,
     /// Something can be sent, or would fail.
     pub writable: bool,
+    /// The peer has ended its side, or both are at an end: behind what can still be received is the end.
+    pub ended: bool,
 }
 
 impl Events {
@@ -97,7 +99,12 @@ impl Events {
         let event = self.raw[index];
         let (flags, trouble) = (event.events, (libc::EPOLLERR | libc::EPOLLHUP) as u32);
         let any = |wanted: libc::c_int| flags & (wanted as u32 | trouble) != 0;
-        Ready { data: event.u64, readable: any(libc::EPOLLIN), writable: any(libc::EPOLLOUT) }
+        Ready {
+            data: event.u64,
+            readable: any(libc::EPOLLIN | libc::EPOLLRDHUP),
+            writable: any(libc::EPOLLOUT),
+            ended: any(libc::EPOLLRDHUP),
+        }
     }
 }
 
@@ -147,7 +154,7 @@ mod tests {
             assert!(before.elapsed() >= Duration::from_micros(1500));
             to_b.send(b"x").unwrap();
             assert_eq!(events.wait(epoll.as_fd(), Some(Duration::from_secs(5))).unwrap(), 1);
-            assert_eq!(events.get(0), Ready { data: 1, readable: true, writable: false });
+            assert_eq!(events.get(0), Ready { data: 1, readable: true, writable: false, ended: false });
             assert_eq!(events.wait(epoll.as_fd(), Some(Duration::ZERO)).unwrap(), 1);
         }
     }

@@ -42,9 +42,9 @@ fn every_transport_is_pinged() {
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{url}");
         let lines: Vec<_> = stdout.lines().collect();
         assert_eq!(lines[0], format!("PING {url} 64 bytes of data"));
-        for number in 1..=5 {
+        for (line, number) in lines[1..=5].iter().zip(1..) {
             let start = format!("64 bytes from {url}: seq={number} time=");
-            assert!(lines[number].starts_with(&start) && lines[number].ends_with(" ms"), "{stdout}");
+            assert!(line.starts_with(&start) && line.ends_with(" ms"), "{stdout}");
         }
         assert_eq!(lines[6..8], ["", &format!("--- {url} ping statistics ---")], "{stdout}");
         assert!(lines[8].starts_with("5 sent, 5 received, 0 lost (0 %), 0 duplicated, "), "{stdout}");

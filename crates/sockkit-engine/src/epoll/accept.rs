@@ -109,7 +109,7 @@ impl<S: Service> Worker<S> {
     fn accept_one(&mut self, index: usize) -> Outcome {
         use Errno::*;
         self.counters().system_calls.add(1);
-        let error = match sockkit_sys::accept(self.gates[index].post.listener.as_fd()) {
+        let error = match self.gates[index].post.listener.take() {
             Ok((socket, peer)) => match self.admit(index, socket, &peer) {
                 Ok(outcome) => return outcome,
                 Err(errno) => io::Error::from(errno),

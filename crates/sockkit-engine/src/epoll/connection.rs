@@ -9,6 +9,7 @@ use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
 use sockkit_core::Framing;
 use sockkit_sys::Received;
 
+use super::appetite::Appetite;
 use super::{Token, Worker, errno};
 use crate::conversation::Next;
 use crate::counters::EndReason;
@@ -23,6 +24,12 @@ const TURN: usize = 256 << 10;
 /// Bytes of a stream asked for in one read.
 const READ: usize = 64 << 10;
 
+/// Bytes into which is received: the largest message that a Unix socket takes by default has 212,960 bytes.
+pub(super) const SCRATCH: usize = 256 << 10;
+
+/// Messages that one connection may be asked for at once.
+const MESSAGES: usize = 64;
+
 /// A peer, its socket, and what the kernel has told of it.
 pub(super) struct Connection<S: Service> {
     socket: OwnedFd,
@@ -31,13 +38,27 @@ pub(super) struct Connection<S: Service> {
     readable: bool,
     /// A short read does not mean that the socket is empty: the end waits behind the data, or urgent data cut it.
     read_to_the_end: bool,
-    /// The kernel is asked to tell when there is room to send.
-    awaits_room: bool,
+    /// What the kernel is asked to tell.
+    watch: Watch,
+    /// How many messages to ask for.
+    appetite: Appetite,
     /// It is on the list of those whose last turn ended before their work did.
     pub(super) carried: bool,
     /// It is asked in every round, and epoll knows nothing of it.
     pub(super) direct: bool,
     pub(super) armed: Armed,
+}
+
+/// What the kernel is asked to tell of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watch {
+    /// That something has come, again as long as it is there. For a connection that keeps messages apart and has nothing
+    /// left to do: one message can be read, and no call is needed to find out that there is no other.
+    Messages,
+    /// That something has come, once.
+    Arrival,
+    /// That, and that there is room to send.
+    Room,
 }
 
 /// What an event says of a connection.
@@ -79,15 +100,25 @@ impl<S: Service> Connection<S> {
             peer,
             readable: false,
             read_to_the_end: false,
-            awaits_room: false,
+            watch: Watch::Arrival,
+            appetite: Appetite::default(),
             carried: false,
             direct: false,
             armed: Armed::default(),
         }
     }
 
-    pub(super) fn register(&self, epoll: &Epoll, token: u64) -> nix::Result<()> {
-        epoll.add(&self.socket, EpollEvent::new(interest(false), token))
+    pub(super) fn register(&mut self, epoll: &Epoll, token: u64) -> nix::Result<()> {
+        self.watch = self.wanted_watch(false);
+        epoll.add(&self.socket, EpollEvent::new(interest(self.watch), token))
+    }
+
+    fn wanted_watch(&self, awaits_room: bool) -> Watch {
+        match self.peer.framing() {
+            _ if awaits_room => Watch::Room,
+            Framing::Message if self.peer.is_settled() => Watch::Messages,
+            _ => Watch::Arrival,
+        }
     }
 
     /// Whether nothing is left to do until the peer says something.
@@ -124,7 +155,14 @@ impl<S: Service> Connection<S> {
     }
 
     fn read(&mut self, budget: &mut usize, scratch: &mut [u8], books: &Books<'_>) -> io::Result<()> {
+        let wanted = if self.watch == Watch::Messages { self.appetite.size } else { usize::MAX };
+        let mut count = 0;
         while self.readable && *budget > 0 {
+            if count == wanted {
+                // Of more, the kernel tells again.
+                self.readable = false;
+                break;
+            }
             let room = self.peer.room(books.limits);
             if room == 0 {
                 return Ok(());
@@ -135,6 +173,7 @@ impl<S: Service> Connection<S> {
                 Framing::Stream => receive_stream(&self.socket, &mut scratch[..size]),
                 Framing::Message => sockkit_sys::receive_record(self.socket.as_fd(), scratch),
             };
+            count += usize::from(received.is_ok());
             match received {
                 Ok(Received::Message(length)) => {
                     if self.peer.framing() == Framing::Stream && length < size && !self.read_to_the_end {
@@ -161,6 +200,9 @@ impl<S: Service> Connection<S> {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if count > 0 && wanted < usize::MAX {
+            self.appetite.learn(count, wanted, MESSAGES);
         }
         Ok(())
     }
@@ -229,7 +271,7 @@ impl<S: Service> Worker<S> {
         if let Turn::Over(reason) = turn {
             return self.end(slot, reason);
         }
-        if connection.is_settled() && !connection.awaits_room && connection.armed.is_set() {
+        if connection.is_settled() && connection.watch != Watch::Room && connection.armed.is_set() {
             return; // its deadline has only moved to later
         }
         if connection.direct {
@@ -241,10 +283,11 @@ impl<S: Service> Worker<S> {
             self.carried.push(slot);
         }
         let awaits_room = matches!(turn, Turn::Waits) && connection.peer.output().is_some();
-        if awaits_room != connection.awaits_room {
-            connection.awaits_room = awaits_room;
+        let watch = connection.wanted_watch(awaits_room);
+        if watch != connection.watch {
+            connection.watch = watch;
             shared.counters[self.index].system_calls.add(1);
-            let mut event = EpollEvent::new(interest(awaits_room), Token::Connection(slot).pack());
+            let mut event = EpollEvent::new(interest(watch), Token::Connection(slot).pack());
             if self.epoll.modify(&connection.socket, &mut event).is_err() {
                 return self.end(slot, EndReason::Failed);
             }
@@ -283,11 +326,14 @@ impl<S: Service> Worker<S> {
     }
 }
 
-fn interest(awaits_room: bool) -> EpollFlags {
-    let mut flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
-    // Only while it is waited for: a Unix socket tells of room after every message that its peer reads.
-    flags.set(EpollFlags::EPOLLOUT, awaits_room);
-    flags
+fn interest(watch: Watch) -> EpollFlags {
+    let arrival = EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI | EpollFlags::EPOLLRDHUP;
+    match watch {
+        Watch::Messages => arrival,
+        Watch::Arrival => arrival | EpollFlags::EPOLLET,
+        // Only while it is waited for: a Unix socket tells of room after every message that its peer reads.
+        Watch::Room => arrival | EpollFlags::EPOLLET | EpollFlags::EPOLLOUT,
+    }
 }
 
 fn receive_stream(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {

@@ -70,9 +70,11 @@ struct Socket<S> {
 impl<S: Service> Datagrams<S> {
     pub(super) fn new(posts: Vec<Post<S>>, shared: &Shared) -> Self {
         let has = |unix: bool| posts.iter().any(|post| is_unix(post) == unix);
+        let informs = posts.iter().any(|post| post.listener.ancillary() == Ancillary::PacketInfo);
+        let ancillary = if informs { Ancillary::PacketInfo } else { Ancillary::None };
         let RateLimits { remote, local } = shared.rate_limit;
         Self {
-            internet: has(false).then(|| Batch::new(INTERNET.0, INTERNET.1, Ancillary::PacketInfo)),
+            internet: has(false).then(|| Batch::new(INTERNET.0, INTERNET.1, ancillary)),
             unix: has(true).then(|| Batch::new(UNIX.0, UNIX.1, Ancillary::None)),
             rate: RateLimit::new(remote, local),
             late: Late::default(),
@@ -108,8 +110,9 @@ impl<S: Service> Datagrams<S> {
         self.sockets.len()
     }
 
-    pub(super) fn is_one_udp_socket(&self) -> bool {
-        self.sockets.len() == 1 && self.unix.is_none()
+    /// When to try again the answers for which their peers had no room.
+    pub(super) fn next_retry(&self) -> Option<Nanos> {
+        self.late.next_try()
     }
 
     /// Reads and answers one batch.
@@ -127,7 +130,12 @@ impl<S: Service> Datagrams<S> {
             Wait::ForOne => batch.wait_and_receive(fd, wanted),
         };
         let count = *received.as_ref().unwrap_or(&0);
-        let is_phantom = |batch: &Batch, slot| !unix && !batch.source(slot).is_named();
+        // What ends a wait: on an internet socket nothing else has no source, on a Unix socket only an empty datagram of
+        // somebody who has no name.
+        let is_phantom = |batch: &mut Batch, slot| {
+            !batch.source(slot).is_named()
+                && (!unix || batch.datagram(slot).length == 0 && books.shared.stage() > Stage::Serving)
+        };
         let came = (0..count).filter(|&slot| !is_phantom(batch, slot)).count();
         if books.shared.admission.settle(wanted as u64, came as u64) {
             books.shared.raise(Stage::Full);
@@ -322,11 +330,16 @@ impl<S: Service> Worker<S> {
     /// Datagrams wait at a socket. What is left after this turn, the kernel tells again.
     pub(super) fn answer(&mut self, index: usize) {
         for _ in 0..PER_TURN {
-            if !self.answer_batch(index, Wait::No) {
+            // Where they come one at a time, to look for another costs as much as to be told of it.
+            if !self.answer_batch(index, Wait::No) || self.come_singly(index) {
                 break;
             }
         }
         self.arm_retry();
+    }
+
+    fn come_singly(&self, index: usize) -> bool {
+        self.datagrams.as_ref().is_none_or(|datagrams| datagrams.sockets[index].appetite.size == 1)
     }
 
     /// It is time to try answers again for which there was no room.

@@ -1,4 +1,5 @@
-//! The epoll engine: one loop a worker, level-triggered for listeners and datagrams, edge-triggered for connections.
+//! The epoll engine: one loop a worker, level-triggered for listeners and datagrams, edge-triggered for connections (but
+//! for those that keep messages apart, while they have nothing else to do: see `Watch`).
 //!
 //! Connections are edge-triggered because the kernel then need not look at each of them again after every turn. The
 //! price is that an edge is told once: a connection remembers that there may be more to read (`readable`) until a read
@@ -12,6 +13,7 @@ mod connection;
 mod datagram;
 mod late;
 mod spin;
+mod timer;
 
 use std::io;
 use std::sync::Arc;
@@ -28,14 +30,12 @@ use crate::server::{Engine, Post, Seat, Shared, Stage};
 use crate::services::Service;
 
 use accept::Gate;
-use connection::{Connection, Ready};
+use connection::{Connection, Ready, SCRATCH};
 use datagram::Datagrams;
+use timer::Timer;
 
 /// Events taken from the kernel in one turn.
 const EVENTS: usize = 256;
-
-/// Bytes into which a worker receives: the largest message that a Unix socket takes by default is 212,960 bytes.
-const SCRATCH: usize = 256 << 10;
 
 /// What an epoll descriptor can lack, besides memory and descriptors.
 const EPOLL_ADVICE: &str = "limits: ulimit -n, and fs.epoll.max_user_watches";
@@ -58,6 +58,7 @@ impl Engine for EpollEngine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     Wake,
+    Timer,
     Gate(usize),
     Datagrams(usize),
     Connection(usize),
@@ -67,6 +68,7 @@ impl Token {
     fn pack(self) -> u64 {
         let (kind, index) = match self {
             Self::Wake => (0, 0),
+            Self::Timer => (0, 1),
             Self::Gate(index) => (1, index),
             Self::Datagrams(index) => (2, index),
             Self::Connection(index) => (3, index),
@@ -77,7 +79,8 @@ impl Token {
     fn unpack(packed: u64) -> Self {
         let index = (packed & !(3 << 62)) as usize;
         match packed >> 62 {
-            0 => Self::Wake,
+            0 if index == 0 => Self::Wake,
+            0 => Self::Timer,
             1 => Self::Gate(index),
             2 => Self::Datagrams(index),
             _ => Self::Connection(index),
@@ -94,6 +97,7 @@ struct Worker<S: Service> {
     datagrams: Option<Datagrams<S>>,
     connections: Slab<Connection<S>>,
     deadlines: Deadlines,
+    timer: Timer,
     scratch: Box<[u8]>,
     /// Connections whose turn ended before their work did.
     carried: Vec<usize>,
@@ -113,6 +117,10 @@ impl<S: Service> Worker<S> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?;
         let wake = EpollEvent::new(EpollFlags::EPOLLIN, Token::Wake.pack());
         epoll.add(seat.shared.wake(seat.index), wake).map_err(fail)?;
+        let timer = Timer::new(seat.shared.clock).map_err(fail)?;
+        // Told once each time that it rings, so it need not be read.
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        epoll.add(&timer, EpollEvent::new(flags, Token::Timer.pack())).map_err(fail)?;
         let (messages, calls): (Vec<Post<S>>, Vec<Post<S>>) = seat
             .posts
             .into_iter()
@@ -126,6 +134,7 @@ impl<S: Service> Worker<S> {
             epoll,
             connections: Slab::new(),
             deadlines: Deadlines::default(),
+            timer,
             scratch: vec![0; SCRATCH].into(),
             carried: Vec::new(),
             direct: Vec::new(),
@@ -146,14 +155,13 @@ impl<S: Service> Worker<S> {
 
     fn serve(mut self) -> Result<(), Error> {
         if self.is_alone() {
-            return self.serve_alone();
-        }
-        if self.shared.spin {
-            return self.serve_spinning();
+            self.serve_alone()?;
+        } else if self.shared.spin {
+            self.serve_spinning()?;
         }
         let mut events = [EpollEvent::empty(); EVENTS];
         while !self.is_over() {
-            let timeout = self.timeout();
+            let timeout = self.timeout()?;
             self.round(&mut events, timeout)?;
         }
         Ok(())
@@ -172,6 +180,7 @@ impl<S: Service> Worker<S> {
         for event in &events[..count] {
             match Token::unpack(event.data()) {
                 Token::Wake => self.follow_stage(),
+                Token::Timer => self.timer.rang(),
                 Token::Gate(index) => self.accept(index),
                 Token::Datagrams(index) => self.answer(index),
                 Token::Connection(slot) => self.turn(slot, Ready::from(event.events())),
@@ -204,17 +213,16 @@ impl<S: Service> Worker<S> {
         self.stage > Stage::Serving && self.connections.is_empty() && self.datagrams.is_none()
     }
 
-    /// How long to wait for events: not at all while connections have work left, else until the next deadline.
-    fn timeout(&self) -> EpollTimeout {
+    /// How long to wait for events: not at all while connections have work left, else until the timer rings.
+    fn timeout(&mut self) -> Result<EpollTimeout, Error> {
         if !self.carried.is_empty() {
-            return EpollTimeout::ZERO;
+            return Ok(EpollTimeout::ZERO);
         }
         let next = self.deadlines.next().into_iter().chain(self.grace_ends).min();
-        next.map_or(EpollTimeout::NONE, |moment| {
-            // Rounded up: a wait that ends before its deadline would only be waited again.
-            let millis = moment.saturating_sub(self.now).div_ceil(1_000_000);
-            EpollTimeout::try_from(millis.min(i32::MAX as u64) as i32).unwrap_or(EpollTimeout::ZERO)
-        })
+        let fail = |errno: Errno| Error::io("set", "a timer", &errno.into());
+        let calls = self.timer.ring_by(next).map_err(fail)?;
+        self.counters().system_calls.add(calls);
+        Ok(EpollTimeout::NONE)
     }
 
     fn look_at_deadlines(&mut self) {
@@ -236,7 +244,7 @@ impl<S: Service> Worker<S> {
     /// What the holder of a token knows of its deadline, if it is still there.
     fn armed(&mut self, token: u64) -> Option<&mut Armed> {
         match Token::unpack(token) {
-            Token::Wake => None,
+            Token::Wake | Token::Timer => None,
             Token::Gate(index) => self.gates.get_mut(index).map(|gate| &mut gate.armed),
             Token::Datagrams(_) => self.datagrams.as_mut().map(|datagrams| &mut datagrams.armed),
             Token::Connection(slot) => self.connections.get_mut(slot).map(|connection| &mut connection.armed),
@@ -262,7 +270,7 @@ impl<S: Service> Worker<S> {
         let holders = self.connections.len() + self.gates.len() + 1;
         let (connections, gates, datagrams) = (&self.connections, &self.gates, &self.datagrams);
         self.deadlines.tidy(holders, |token| match Token::unpack(token) {
-            Token::Wake => None,
+            Token::Wake | Token::Timer => None,
             Token::Gate(index) => gates.get(index).map(|gate| gate.armed),
             Token::Datagrams(_) => datagrams.as_ref().map(|datagrams| datagrams.armed),
             Token::Connection(slot) => connections.get(slot).map(|connection| connection.armed),
@@ -324,7 +332,9 @@ mod tests {
 
     #[test]
     fn tokens_survive_being_packed() {
-        for token in [Token::Wake, Token::Gate(3), Token::Datagrams(0), Token::Connection(1 << 40)] {
+        for token in
+            [Token::Wake, Token::Timer, Token::Gate(3), Token::Datagrams(0), Token::Connection(1 << 40)]
+        {
             assert_eq!(Token::unpack(token.pack()), token);
         }
     }

@@ -6,8 +6,9 @@ use sockkit_stats::Histogram;
 use sockkit_stats::result::Counters;
 
 use super::moments::Moments;
-use super::schedule::{Standing, nanos};
+use super::schedule::Standing;
 use super::{Ping, Reply, Verdict};
+use crate::clock::nanos;
 use crate::message::{Content, Scrutiny};
 use crate::tracker::{Came, Times, Tracker};
 

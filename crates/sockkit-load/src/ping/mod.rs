@@ -14,6 +14,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use sockkit_core::{Error, ErrorKind, Framing, Session, Transport};
+use sockkit_stats::result::Options;
 
 pub use books::{Books, RoundTrips};
 pub use run::ping;
@@ -142,6 +143,8 @@ pub enum Wish {
 pub struct Pinged {
     /// What became of the messages.
     pub books: Books,
+    /// The options in force on the socket.
+    pub options: Options,
     /// From the first message to the end.
     pub elapsed: Duration,
     /// Messages that were due while this process did not run, and were not sent for that.

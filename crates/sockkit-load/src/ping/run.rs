@@ -6,13 +6,17 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use sockkit_core::{Endpoint, Error, ErrorKind, Framing, Session};
+use sockkit_stats::result::Options;
 
 use super::books::Books;
 use super::schedule::{Schedule, Step};
-use super::wire::{Came, Sent, Wire};
+use super::wire::{Came, SLICE, Sent, Wire};
 use super::{Ping, PingObserver, Pinged, Wish};
+use crate::clock::nanos;
 use crate::message::Content;
 use crate::tracker::Times;
+use crate::tuning;
+use crate::workload::Tuning;
 
 /// How often the observer is asked what it wants, when nothing wakes us for it.
 const LOOK_NS: u64 = 50_000_000;
@@ -30,6 +34,7 @@ pub fn ping(endpoint: Endpoint, ping: &Ping, observer: &mut dyn PingObserver) ->
     ping.check(endpoint.transport())?;
     let _exact = ExactSleep::begin();
     let url = endpoint.url();
+    let options = tuning::in_force(&endpoint, &Tuning::default());
     let content = Content::new(ping.seed, 0, ping.size);
     let wire = Wire::new(endpoint, content, ping.spin).map_err(|error| Error::io("wait for", url, &error))?;
     let run = Run {
@@ -39,10 +44,9 @@ pub fn ping(endpoint: Endpoint, ping: &Ping, observer: &mut dyn PingObserver) ->
         observer,
         failure: None,
         ending: false,
-        keen: false,
         look_ns: 0,
     };
-    Ok(run.run())
+    Ok(run.run(options))
 }
 
 struct Run<'a> {
@@ -53,14 +57,12 @@ struct Run<'a> {
     failure: Option<Error>,
     /// It ends now.
     ending: bool,
-    /// A message has just gone, and its answer is all that is awaited.
-    keen: bool,
     /// When to ask the observer next.
     look_ns: u64,
 }
 
 impl Run<'_> {
-    fn run(mut self) -> Pinged {
+    fn run(mut self, options: Options) -> Pinged {
         self.wire.restart();
         let mut now_ns = 0;
         while !self.ending {
@@ -68,16 +70,8 @@ impl Run<'_> {
             match self.schedule.step(now_ns, self.books.standing()) {
                 Step::Done => break,
                 Step::Send { due_ns } => {
-                    self.send(due_ns);
-                    // Who catches up still takes what is there, or it would look as if it had come later.
-                    now_ns = self.wire.now_ns();
-                    let behind = self.schedule.is_paced()
-                        && matches!(self.schedule.step(now_ns, self.books.standing()), Step::Send { .. });
-                    for _ in 0..TURN {
-                        if !behind || !self.receive(0) {
-                            break;
-                        }
-                    }
+                    self.send(due_ns, now_ns);
+                    self.catch_up();
                 }
                 Step::Wait { until_ns } => {
                     self.receive(until_ns);
@@ -90,6 +84,7 @@ impl Run<'_> {
         }
         self.books.close();
         Pinged {
+            options,
             elapsed: Duration::from_nanos(now_ns),
             skipped: self.schedule.skipped(),
             books: self.books,
@@ -109,33 +104,33 @@ impl Run<'_> {
         }
     }
 
-    fn send(&mut self, due_ns: u64) {
-        for attempt in 0..2 {
-            let times = |sent_ns| Times { sent_ns, due_ns: due_ns.min(sent_ns) };
+    /// Sends a message. If its answer is all that is awaited for a while, receives it before anything else is done:
+    /// where both ends share a processor, the peer does not run before we sleep.
+    fn send(&mut self, due_ns: u64, now_ns: u64) {
+        let alone = self.books.standing().waiting == 0;
+        let keen = alone && self.schedule.quiet_ns(now_ns) >= 2 * nanos(SLICE);
+        let mut is_second_try = false;
+        loop {
             match self.wire.send(self.books.next()) {
                 Sent::At(sent_ns) => {
-                    let due_ns = if self.schedule.is_paced() { due_ns } else { sent_ns };
-                    self.books.sent(Times { due_ns, ..times(sent_ns) });
-                    self.schedule.sent(sent_ns);
-                    self.keen = self.books.standing().waiting == 1;
+                    let came = (keen && self.wire.has_sent()).then(|| self.wire.receive_answer());
+                    self.went(sent_ns, due_ns);
+                    came.map(|came| self.settle(came));
                 }
                 Sent::Refused => {
                     self.books.refused();
                     self.schedule.refused(self.wire.now_ns());
                 }
-                Sent::Failed(error) if self.passes(&error) => {
-                    let is_about_an_earlier_one =
-                        attempt == 0 && error.raw_os_error() == Some(Errno::ECONNREFUSED as i32);
-                    let now_ns = self.wire.now_ns();
-                    if !is_about_an_earlier_one {
-                        // It never left, and nobody will answer it: to the user it is lost like any other.
-                        self.books.sent(times(now_ns));
-                        self.schedule.sent(now_ns);
-                    }
+                // About an earlier one: this one may go.
+                Sent::Failed(error) if !is_second_try && is_refusal(&error) && self.passes(&error) => {
                     self.unreachable(&error);
-                    if is_about_an_earlier_one {
-                        continue;
-                    }
+                    is_second_try = true;
+                    continue;
+                }
+                Sent::Failed(error) if self.passes(&error) => {
+                    // It never left, and nobody will answer it: to the user it is lost like any other.
+                    self.went(self.wire.now_ns(), due_ns);
+                    self.unreachable(&error);
                 }
                 Sent::Failed(error) => self.fail("send to", &error),
             }
@@ -143,15 +138,42 @@ impl Run<'_> {
         }
     }
 
+    /// Takes what is there before the next message goes, if that is due already: it would look as if it had come later.
+    fn catch_up(&mut self) {
+        let is_due = |run: &mut Self| {
+            let now_ns = run.wire.now_ns();
+            run.schedule.is_paced()
+                && matches!(run.schedule.step(now_ns, run.books.standing()), Step::Send { .. })
+        };
+        if is_due(self) {
+            for _ in 0..TURN {
+                if !self.receive(0) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn went(&mut self, sent_ns: u64, due_ns: u64) {
+        self.books.sent(Times { sent_ns, due_ns: due_ns.min(sent_ns) });
+        self.schedule.sent(sent_ns);
+    }
+
     /// Waits for an answer. Answers whether there was one.
     fn receive(&mut self, until_ns: u64) -> bool {
-        let keen = std::mem::take(&mut self.keen);
-        match self.wire.receive(until_ns, keen, self.observer.wake()) {
+        let came = self.wire.receive(until_ns, self.observer.wake());
+        self.settle(came)
+    }
+
+    /// Takes what came into the books. Answers whether it was an answer.
+    fn settle(&mut self, came: Came) -> bool {
+        match came {
             Came::Message { at_ns } => {
                 let reply = self.books.came(self.wire.content(), self.wire.answer(), at_ns);
                 self.observer.replied(&reply);
                 return true;
             }
+            Came::Part => {}
             Came::Nothing => self.look_ns = 0,
             Came::End => {
                 let url = self.wire.endpoint().url();
@@ -197,13 +219,17 @@ impl Run<'_> {
             // A Unix datagram peer that has gone refuses what is sent to it.
             Some(Errno::ECONNREFUSED) if self.books.any_reply() => failure.with_kind(ErrorKind::Broken),
             Some(Errno::EMSGSIZE) if traits.framing == Framing::Message => {
-                failure.with_kind(ErrorKind::Usage).with_advice("a smaller --size is needed")
+                failure.with_kind(ErrorKind::Usage).with_advice("no message of that size can be sent there")
             }
             _ => failure,
         };
         self.failure = Some(failure);
         self.ending = true;
     }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ECONNREFUSED as i32)
 }
 
 /// Sleeps of this thread end when they should: a kernel may let them take 50 µs longer, to wake for several at once

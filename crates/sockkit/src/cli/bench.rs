@@ -11,7 +11,7 @@ use crate::{exit, units};
 const EXAMPLES: &str = "\
 Examples:
   sockkit bench tcp                                round trips against a server of our own
-  sockkit bench tcp udp unix --size 64..64KiB      each transport with each size, one after the other
+  sockkit bench tcp udp unix --size 64..64KiB      each transport with each size
   sockkit bench udp://host:7 --rate 10k --poisson  an open loop against somebody else's echo server
   sockkit bench --unix /tmp/s --connections 64 --depth 16 --json result.json
   sockkit bench --tcp host:9 --mode send           to a discard service, one way
@@ -28,15 +28,17 @@ as one slow message. With --rate messages are due by a schedule. Their response 
 at which they were due, whoever was late; the service time from the actual send and the lateness of the \
 generator itself are two figures of their own.
 
-SATURATED. The generator came to fewer than 99 % of the messages that were due, or its own lateness is more \
-than a tenth of the response time, at the median or at p99. Then the result says nothing of the peer and \
-its percentiles are withheld: lower --rate, or give the generator more --threads. A peer that does not keep \
-up is another matter, and is told in other words. A percentile that so few messages cannot carry is \
-withheld as well: p99 takes 368.
+SATURATED. The generator's own lateness is more than a tenth of the response time, at the median or at p99; \
+or fewer than 99 % of the messages that were due came to an end, and it had not had the processor time for \
+the others. Then the result says little of the peer and its percentiles are withheld: lower --rate, or give \
+the generator more --threads. A message that is due while --depth are outstanding waits for the peer, and is \
+no lateness of the generator: a peer that does not keep up is told in other words. A percentile that so few \
+messages cannot carry is withheld as well: p99 takes 368.
 
 --max-rate-under. FIGURE<LIMIT or FIGURE<=LIMIT, several with commas between them; FIGURE is p50, p90, p99, \
 p999, max or mean of the response, or loss in percent: 'p99<1ms,loss<0.1%'. Messages that are lost count as \
-slower than any limit, and a peer that answers less than 99 % of what is due breaks every promise. A run in \
+slower than any limit, and a peer that answers less than 99 % of what is due breaks every promise. The limit \
+should be short beside --duration, or a queue that grows without end looks like one that does not. A run in \
 a closed loop gives the first guess; from there the rate is doubled or quartered, then narrowed down to 5 %, \
 in runs of a second (more if the percentile takes more messages, at most --duration). What breaks the \
 promise is tried twice. Then --rounds runs (5 if it is not given) of --duration confirm it: four of five \

@@ -2,6 +2,8 @@
 //!
 //! Four of five runs have to keep the promise. If they do not, a rate a little lower is tried in the same way.
 
+use super::search::round;
+
 /// How much lower the next rate is.
 const STEP_DOWN: f64 = 0.95;
 
@@ -45,7 +47,8 @@ impl Confirmation {
             if self.rates >= RATES_MAX {
                 return Step::Failed { rate, kept: self.kept, runs: done };
             }
-            *self = Self { rate: rate * STEP_DOWN, kept: 0, broken: 0, rates: self.rates + 1, ..*self };
+            *self =
+                Self { rate: round(rate * STEP_DOWN), kept: 0, broken: 0, rates: self.rates + 1, ..*self };
             return Step::Lower(self.rate);
         }
         match done == self.runs {

@@ -66,10 +66,11 @@ impl Hunt<'_> {
             Ok(Found::None { lowest, why }) => {
                 let (lowest, why) = (figures::rate(lowest), reason(&why));
                 failed(Some(
-                    self.no(&format!("no rate was found that keeps {}: at {lowest} {why}", self.promise)),
+                    Mismatch(format!("no rate was found that keeps {}: at {lowest} {why}", self.promise))
+                        .into(),
                 ))
             }
-            Err(Stop::Ended) => failed(None),
+            Ok(Found::Nothing) | Err(Stop::Ended) => failed(None),
             Err(Stop::Failed(error)) => failed(Some(error)),
         }
     }
@@ -102,8 +103,14 @@ impl Hunt<'_> {
                 Ruling::Generator(why) => search.broken(rate, Limit::Generator(why), false),
                 Ruling::TooFew(why) => {
                     let (rate, duration) = (figures::rate(rate), self.duration);
-                    let why = format!("at {rate} for {duration:?} {why}; a longer --duration is needed");
-                    return Err(Stop::Failed(self.no(&why)));
+                    return match search.so_far() {
+                        Found::Nothing => {
+                            let why =
+                                format!("at {rate} for {duration:?} {why}; a longer --duration is needed");
+                            Err(Stop::Failed(Mismatch(why).into()))
+                        }
+                        found => Ok(found),
+                    };
                 }
             }
         }
@@ -189,7 +196,7 @@ impl Hunt<'_> {
                         figures::rate(found),
                         figures::rate(rate),
                     );
-                    measured.failure = Some(self.no(&why));
+                    measured.failure = Some(Mismatch(why).into());
                     return measured;
                 }
             }
@@ -234,10 +241,6 @@ impl Hunt<'_> {
         let probe = PROBE_WARMUP + PROBE.min(self.duration);
         let run = self.warmup.saturating_add(self.duration);
         probe.saturating_mul(probes).saturating_add(run.saturating_mul(runs))
-    }
-
-    fn no(&self, why: &str) -> Error {
-        Mismatch(format!("{}: {why}", self.numbered.label)).into()
     }
 
     fn say(&self, line: &str) {

@@ -1,4 +1,7 @@
 //! Whether one run kept a promise, and if not, why.
+//!
+//! Response times have the generator's own lateness in them. So a promise that was kept although the generator was late
+//! was kept, and by more than it looks; one that was broken then says nothing of the peer.
 
 use sockkit_load::Outcome;
 use sockkit_stats::Histogram;
@@ -20,7 +23,7 @@ pub(super) enum Ruling {
     Kept,
     /// It was not, and why. If it is `plain`, a second look would see the same.
     Broken { why: String, plain: bool },
-    /// Nothing, because the generator did not keep its schedule.
+    /// It was not, and it cannot be told by whom, because the generator did not keep its schedule.
     Generator(String),
     /// Nothing, because there were too few messages to tell.
     TooFew(String),
@@ -29,14 +32,16 @@ pub(super) enum Ruling {
 /// Looks at a run.
 pub(super) fn judge(round: &Round, promise: &Promise) -> Ruling {
     let outcome = &round.outcome;
-    if let Some(saturation) = round.saturation {
-        return Ruling::Generator(saturation.to_string());
-    }
-    if let Some((why, share)) = overload(outcome) {
-        return Ruling::Broken { why, plain: share < PLAINLY_OVERLOADED };
-    }
+    let behind = overload(outcome).map(|(why, share)| {
+        let plain = share < PLAINLY_OVERLOADED;
+        Ruling::Broken { why, plain }
+    });
     let rulings = promise.terms().iter().map(|&term| look(outcome, term));
-    rulings.into_iter().find(|ruling| *ruling != Ruling::Kept).unwrap_or(Ruling::Kept)
+    let ruling = behind.into_iter().chain(rulings).find(|ruling| *ruling != Ruling::Kept);
+    match (ruling, round.saturation) {
+        (Some(Ruling::Broken { .. }), Some(saturation)) => Ruling::Generator(saturation.to_string()),
+        (ruling, _) => ruling.unwrap_or(Ruling::Kept),
+    }
 }
 
 /// Whether the peer answered so much less than was due that it cannot have kept up; with the share that it answered.
@@ -162,6 +167,8 @@ mod tests {
         let saturation = Saturation::Lateness { quantile: 0.5, lateness_ns: 1, response_ns: 2 };
         let late = Round { outcome: behind, server: None, summary: None, saturation: Some(saturation) };
         assert!(matches!(judge(&late, &Promise::parse("p99<2ms").unwrap()), Ruling::Generator(_)));
+        let late = Round { outcome: outcome(1_000_000, 0), ..late };
+        assert_eq!(judge(&late, &Promise::parse("p99<2ms").unwrap()), Ruling::Kept, "though it was late");
     }
 
     #[test]

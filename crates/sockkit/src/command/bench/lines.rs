@@ -8,7 +8,7 @@ use sockkit_load::Interval;
 use sockkit_stats::Histogram;
 
 use crate::command::measure::Arm;
-use crate::command::output;
+use crate::command::{output, screen};
 use crate::render::figures;
 
 /// What a line says.
@@ -36,9 +36,13 @@ pub(super) struct Place {
 /// Prints one. `from` is in seconds since the measured time began.
 pub(super) fn print(manner: Manner, place: &Place, from: f64, interval: &Interval) -> Result<()> {
     match manner {
-        Manner::Words => output::print(format!("{}\n", words(place, from, interval)).as_bytes()),
+        Manner::Words => {
+            let line = screen::of_stdout().plain(&words(place, from, interval));
+            output::print(format!("{line}\n").as_bytes())
+        }
         Manner::Aside => {
-            writeln!(io::stderr(), "{}", words(place, from, interval)).context("cannot write to stderr")
+            let line = screen::of(io::stderr()).plain(&words(place, from, interval));
+            writeln!(io::stderr(), "{line}").context("cannot write to stderr")
         }
         Manner::Json => output::print(format!("{}\n", json(place, from, interval)).as_bytes()),
     }
@@ -47,11 +51,11 @@ pub(super) fn print(manner: Manner, place: &Place, from: f64, interval: &Interva
 /// `tcp  0.0-1.0 s  52.3 k/s  p50 18.2 µs  p99 30.1 µs  lost 0`
 pub(super) fn words(place: &Place, from: f64, interval: &Interval) -> String {
     let to = from + interval.length.as_secs_f64();
-    format!("{}  {from:.1}-{to:.1} s  {}", place.label, state(interval))
+    format!("{}  {from:.1}-{to:.1} s  {}", place.label, state(interval, interval.lost))
 }
 
 /// How it goes, in a few words.
-pub(super) fn state(interval: &Interval) -> String {
+pub(super) fn state(interval: &Interval, lost: u64) -> String {
     let rate = interval.messages as f64 / interval.length.as_secs_f64();
     let quantile = |quantile| figures::optional(carried(&interval.response, quantile), figures::duration);
     format!(
@@ -59,7 +63,7 @@ pub(super) fn state(interval: &Interval) -> String {
         figures::rate(rate),
         quantile(0.5),
         quantile(0.99),
-        figures::count(interval.lost)
+        figures::count(lost)
     )
 }
 

@@ -109,9 +109,12 @@ fn measure_all(args: &BenchArgs, runner: &mut Runner, arms: &[Numbered]) -> Find
         let label = &numbered.label;
         findings.warnings.extend(notes.into_iter().map(|note| format!("{label}: {note}")));
         findings.warnings.extend(failure.iter().map(|error| format!("{label}: {error:#}")));
-        let too_lossy =
-            arm.as_ref().zip(args.max_loss).and_then(|(arm, max)| notes::too_lossy(arm, label, max));
-        findings.failure = findings.failure.or(failure).or(too_lossy);
+        let too_lossy = arm.as_ref().zip(args.max_loss).and_then(|(arm, max)| notes::too_lossy(arm, max));
+        let failure = failure.or(too_lossy).map(|error| match arms.len() {
+            1 => error,
+            _ => error.context(label.clone()),
+        });
+        findings.failure = findings.failure.or(failure);
         findings.arms.extend(arm);
     }
     findings

@@ -29,17 +29,6 @@ pub(super) fn of_round(round: &Round, pacing: Pacing) -> Option<String> {
 /// What all rounds of an arm have in common. `answers` are those whose time was taken.
 pub(super) fn of_arm(arm: &result::Arm, answers: u64) -> Vec<String> {
     let mut notes = Vec::new();
-    let Counters { sent, lost, refused, .. } = arm.counters;
-    if lost > 0 {
-        let (lost_of, share) = (figures::count(sent), figures::percent(lost as f64 / sent.max(1) as f64));
-        notes.push(format!("{} of {lost_of} messages were lost ({share})", figures::count(lost)));
-    }
-    if refused > 0 {
-        let refused = figures::count(refused);
-        notes.push(format!(
-            "{refused} messages could not be sent because a queue was full; they are not among those sent"
-        ));
-    }
     let withheld: Vec<_> = withheld(arm)
         .map(|(name, quantile)| format!("{name} (it takes {})", judge::needed(quantile)))
         .collect();
@@ -65,13 +54,12 @@ pub(super) fn failure(outcome: &Outcome, mode: Mode) -> Option<Error> {
 }
 
 /// Whether an arm has lost more than was allowed, in percent.
-pub(super) fn too_lossy(arm: &result::Arm, label: &str, max: f64) -> Option<Error> {
+pub(super) fn too_lossy(arm: &result::Arm, max: f64) -> Option<Error> {
     let Counters { sent, lost, .. } = arm.counters;
     let percent = 100.0 * lost as f64 / sent.max(1) as f64;
     let (lost, sent) = (figures::count(lost), figures::count(sent));
-    (percent > max).then(|| {
-        Mismatch(format!("{label}: {lost} of {sent} messages were lost, which is more than {max} %")).into()
-    })
+    (percent > max)
+        .then(|| Mismatch(format!("{lost} of {sent} messages were lost, which is more than {max} %")).into())
 }
 
 /// Percentiles that so few messages cannot carry.

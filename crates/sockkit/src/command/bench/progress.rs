@@ -9,6 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sockkit_load::Interval;
 
 use super::lines;
+use crate::command::screen;
+use crate::render::text::Screen;
 
 /// How often it is drawn.
 pub(super) const EVERY: Duration = Duration::from_millis(250);
@@ -16,15 +18,19 @@ pub(super) const EVERY: Duration = Duration::from_millis(250);
 /// How many intervals the sparkline shows.
 const SPARKS: usize = 16;
 
-/// Heights of the sparkline.
+/// Heights of the sparkline, and those for a terminal that shows nothing but ASCII.
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+const HEIGHTS_ASCII: [char; 8] = ['_', '.', ':', '-', '=', '+', '*', '#'];
 
 /// The line. Dropping it wipes it off.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
+    screen: Screen,
     label: String,
     rates: VecDeque<f64>,
+    /// Messages lost in this run.
+    lost: u64,
     /// When all is over, as far as it can be foreseen.
     end: Option<Instant>,
 }
@@ -38,7 +44,8 @@ impl Progress {
             if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
                 bar.set_style(style);
             }
-            Self { bar, label: String::new(), rates: VecDeque::with_capacity(SPARKS), end: None }
+            let (screen, rates) = (screen::of(io::stderr()), VecDeque::with_capacity(SPARKS));
+            Self { bar, screen, label: String::new(), rates, lost: 0, end: None }
         })
     }
 
@@ -46,8 +53,9 @@ impl Progress {
     pub(super) fn run(&mut self, label: &str, left: Option<Duration>) {
         label.clone_into(&mut self.label);
         self.rates.clear();
+        self.lost = 0;
         self.end = left.and_then(|left| Instant::now().checked_add(left));
-        self.bar.set_message(format!("{label}  starting{}", self.left()));
+        self.show(&format!("{label}  starting{}", self.left()));
     }
 
     /// An interval of it is over.
@@ -56,18 +64,24 @@ impl Progress {
             self.rates.pop_front();
         }
         self.rates.push_back(interval.messages as f64 / interval.length.as_secs_f64());
-        let (label, sparks) = (&self.label, sparks(&self.rates));
-        self.bar.set_message(format!("{label}  {sparks}  {}{}", lines::state(interval), self.left()));
+        self.lost += interval.lost;
+        let heights = if self.screen.unicode { HEIGHTS } else { HEIGHTS_ASCII };
+        let (sparks, state) = (sparks(&self.rates, heights), lines::state(interval, self.lost));
+        self.show(&format!("{}  {sparks}  {state}{}", self.label, self.left()));
     }
 
     /// Something that is to stay, above the line.
     pub(super) fn say(&self, line: &str) {
-        self.bar.println(line);
+        self.bar.println(self.screen.plain(line));
     }
 
     /// Lets something be printed that would run into the line.
     pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
         self.bar.suspend(print)
+    }
+
+    fn show(&self, line: &str) {
+        self.bar.set_message(self.screen.plain(line));
     }
 
     fn left(&self) -> String {
@@ -91,11 +105,11 @@ pub(super) fn in_seconds(duration: Duration) -> String {
 }
 
 /// Rates as heights, the highest of them as a full block.
-fn sparks(rates: &VecDeque<f64>) -> String {
+fn sparks(rates: &VecDeque<f64>, heights: [char; 8]) -> String {
     let highest = rates.iter().copied().fold(0.0, f64::max);
     let height = |rate: &f64| match highest > 0.0 {
-        true => HEIGHTS[((rate / highest * HEIGHTS.len() as f64) as usize).min(HEIGHTS.len() - 1)],
-        false => HEIGHTS[0],
+        true => heights[((rate / highest * heights.len() as f64) as usize).min(heights.len() - 1)],
+        false => heights[0],
     };
     rates.iter().map(height).collect()
 }
@@ -106,9 +120,13 @@ mod tests {
 
     #[test]
     fn sparks_are_relative_to_the_highest() {
-        assert_eq!(sparks(&VecDeque::from([0.0, 50.0, 99.0, 100.0, 25.0])), "▁▅██▃");
-        assert_eq!(sparks(&VecDeque::from([0.0, 0.0])), "▁▁");
-        assert_eq!(sparks(&VecDeque::new()), "");
+        let rates = VecDeque::from([0.0, 50.0, 99.0, 100.0, 25.0]);
+        assert_eq!(
+            (sparks(&rates, HEIGHTS), sparks(&rates, HEIGHTS_ASCII)),
+            ("▁▅██▃".into(), "_=##:".into())
+        );
+        assert_eq!(sparks(&VecDeque::from([0.0, 0.0]), HEIGHTS), "▁▁");
+        assert_eq!(sparks(&VecDeque::new(), HEIGHTS), "");
     }
 
     #[test]

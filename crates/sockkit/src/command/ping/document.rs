@@ -1,8 +1,6 @@
 //! A ping as a result document.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::os::fd::AsFd;
 
 use humantime::format_duration;
 use sockkit_core::Endpoint;
@@ -13,20 +11,22 @@ use sockkit_stats::result::{
 };
 
 use super::watch::End;
-use crate::cli::PingArgs;
+use crate::cli::{PingArgs, Placement};
+use crate::command::measure::{self, Survey};
 use crate::render::ping as render;
 
 /// The document, as it grows: begun before anything is measured.
 pub(super) struct Story {
     document: Document,
     arm: Arm,
+    survey: Survey,
 }
 
 impl Story {
     pub(super) fn begin(args: &PingArgs, ping: &Ping) -> Self {
         let document = Document {
             schema: SCHEMA.to_owned(),
-            command: command(args, ping.seed),
+            command: measure::command(ping.seed, args.seed),
             seed: ping.seed,
             environment: Environment::default(),
             arms: Vec::new(),
@@ -63,13 +63,12 @@ impl Story {
             samples: Vec::new(),
             control: Vec::new(),
         };
-        Self { document, arm }
+        Self { document, arm, survey: Survey::begin(Placement::Free) }
     }
 
     /// The socket is there.
     pub(super) fn opened(&mut self, endpoint: &Endpoint) {
         self.arm.address = Some(endpoint.url());
-        self.arm.options.connected = sockkit_sys::peer_address(endpoint.as_fd()).is_ok();
     }
 
     /// It is over.
@@ -81,6 +80,7 @@ impl Story {
             |times: &RoundTrips| (times.histogram().count() > 0).then(|| times.histogram().to_base64());
         arm.seconds = pinged.elapsed.as_secs_f64();
         arm.counters = books.counters();
+        arm.options = pinged.options.clone();
         arm.rtt_ns = latency(times);
         arm.histogram = encoded(times);
         arm.spread = Some(Spread {
@@ -98,6 +98,7 @@ impl Story {
             let rate_per_s = arm.counters.received.map(|received| received as f64 / arm.seconds);
             (arm.rate_per_s, arm.bytes_per_s) = (rate_per_s, rate_per_s.map(|rate| rate * arm.size as f64));
         }
+        self.document.environment = self.survey.so_far();
         self.document.warnings = warnings(pinged, end);
         self.document.arms = vec![self.arm];
         self.document
@@ -147,14 +148,4 @@ fn warnings(pinged: &Pinged, end: &End) -> Vec<String> {
         );
     }
     warnings
-}
-
-/// The command line, with the seed that it had.
-fn command(args: &PingArgs, seed: u64) -> String {
-    let mut words: Vec<String> = env::args().collect();
-    if args.seed.is_none() {
-        words.push(format!("--seed={seed}"));
-    }
-    // Only a zero byte cannot be quoted, and no argument has one.
-    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
 }

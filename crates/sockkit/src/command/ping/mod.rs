@@ -10,13 +10,14 @@ mod watch;
 use anyhow::Result;
 use sockkit_core::{Deadline, Options};
 use sockkit_load::Ping;
+use sockkit_stats::result::Document;
 
 use self::document::Story;
 use self::watch::Watch;
 use crate::cli::{PingArgs, Place};
 use crate::command::open::{open, source};
 use crate::command::signals::{QUIT, Signals};
-use crate::command::{file, output};
+use crate::command::{file, measure, output};
 use crate::render::json::json;
 use crate::render::lines::Lines;
 use crate::render::ping as render;
@@ -33,11 +34,13 @@ pub(crate) fn run(args: &PingArgs) -> Result<()> {
     if let Some(Place::File(path)) = &args.json {
         file::check(path)?;
     }
-    let mut story = Story::begin(args, &ping);
+    let mut story = args.json.as_ref().map(|place| (Story::begin(args, &ping), place));
     let deadline = Deadline::after_maybe(units::limit(args.connect_timeout));
     let endpoint = open(target, &options, deadline, &signals)??;
     let url = endpoint.url();
-    story.opened(&endpoint);
+    if let Some((story, _)) = &mut story {
+        story.opened(&endpoint);
+    }
 
     // A document on stdout has it for itself.
     let text = (args.json != Some(Place::Stdout)).then(Lines::stdout).transpose()?;
@@ -51,18 +54,21 @@ pub(crate) fn run(args: &PingArgs) -> Result<()> {
         text.insist(render::summary(&url, &pinged.books, pinged.elapsed, pinged.skipped));
         text.finish();
     }
-    let shown = text.as_ref().map_or(Ok(()), output::all_written);
-    let saved = match &args.json {
-        Some(Place::Stdout) => output::print(json(&story.end(&pinged, &end)).as_bytes()),
-        Some(Place::File(path)) => {
-            file::write(path, json(&story.end(&pinged, &end)).as_bytes()).map_err(Into::into)
-        }
-        None => Ok(()),
-    };
-    // Who has stopped reading has seen enough, and is told nothing more.
-    shown?;
+    let saved = story.map_or(Ok(()), |(story, place)| save(place, &story.end(&pinged, &end)));
+    if let Some(text) = &text {
+        // Who has stopped reading has seen enough, and is told nothing more.
+        output::all_written(text)?;
+    }
     verdict::verdict(&url, args, pinged, end)?;
     saved
+}
+
+fn save(place: &Place, document: &Document) -> Result<()> {
+    let text = json(document);
+    match place {
+        Place::Stdout => output::print(text.as_bytes()),
+        Place::File(path) => Ok(file::write(path, text.as_bytes())?),
+    }
 }
 
 fn plan(args: &PingArgs) -> Ping {
@@ -73,7 +79,6 @@ fn plan(args: &PingArgs) -> Ping {
         timeout: args.timeout,
         deadline: args.deadline,
         spin: args.spin,
-        // So many bits fit into any reader of JSON.
-        seed: args.seed.unwrap_or_else(|| u64::from(fastrand::u32(..))),
+        seed: measure::seed(args.seed),
     }
 }

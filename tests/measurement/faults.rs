@@ -1,0 +1,1 @@
+//! What a server does to messages on purpose is counted one for one.
