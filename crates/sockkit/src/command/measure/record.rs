@@ -216,7 +216,7 @@ mod tests {
     use serde_json::json;
     use sockkit_load::Usage;
 
-    use super::super::ServerUsage;
+    use super::super::embedded::ServerUsage;
     use super::super::saturation::Saturation;
     use super::*;
     use crate::cli::Subject;
