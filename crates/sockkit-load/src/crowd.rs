@@ -10,7 +10,7 @@
 //! again.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -145,7 +145,7 @@ pub(crate) struct Crowd<'a, L: Line> {
     agenda: BinaryHeap<Reverse<(u64, usize)>>,
     in_agenda: Vec<bool>,
     /// Lines of which more is there than one turn could take.
-    unfinished: Vec<usize>,
+    unfinished: VecDeque<usize>,
     next_check_ns: u64,
 }
 
@@ -173,7 +173,7 @@ impl<'a, L: Line> Crowd<'a, L> {
             watched_to_send: vec![false; count],
             agenda: BinaryHeap::with_capacity(count),
             in_agenda: vec![false; count],
-            unfinished: Vec::with_capacity(count),
+            unfinished: VecDeque::with_capacity(count),
             next_check_ns: 0,
         })
     }
@@ -261,8 +261,8 @@ impl<'a, L: Line> Crowd<'a, L> {
         recorder.calls += 1;
         let found = self.waiter.wait(now_ns, due_ns, until_ns).map_err(|error| local("wait for", &error))?;
         for _ in 0..self.unfinished.len() {
-            let data = self.unfinished.remove(0) as u64;
-            let ready = Ready { data, readable: true, writable: false, ended: false };
+            let Some(index) = self.unfinished.pop_front() else { break };
+            let ready = Ready { data: index as u64, readable: true, writable: false, ended: false };
             self.turn(ready, now_ns, recorder)?;
         }
         for event in 0..found {
@@ -294,7 +294,7 @@ impl<'a, L: Line> Crowd<'a, L> {
         for receives in 1.. {
             let Arrival { now_ns, left } = self.lines[index].receive(recorder, &mut self.buffers)?;
             match left {
-                Left::More if L::EDGE && receives == IN_A_ROW => self.unfinished.push(index),
+                Left::More if L::EDGE && receives == IN_A_ROW => self.unfinished.push_back(index),
                 Left::More if L::EDGE => continue,
                 Left::Nothing if ended => continue,
                 _ => {}

@@ -4,7 +4,9 @@
 //! Nothing prints; what happens while a run lasts is told to an [`Observer`].
 
 mod alone;
+mod bulk;
 mod check;
+mod churn;
 mod clock;
 mod crowd;
 mod datagram;

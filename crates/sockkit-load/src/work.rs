@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
-use sockkit_core::{Address, Endpoint, Error, Framing, Transport};
+use nix::sys::socket::{setsockopt, sockopt};
+use sockkit_core::{Address, Endpoint, Error, Framing, Session, Traits, Transport};
 
 use crate::alone::{AloneDatagram, AloneStream};
+use crate::bulk::{Receiver, Sender};
+use crate::churn::Churn;
 use crate::clock::nanos;
 use crate::crowd::{Crowd, Line};
 use crate::datagram::{self, Datagram};
@@ -28,12 +31,13 @@ pub(crate) struct Share {
 pub(crate) struct Peer {
     pub(crate) transport: &'static dyn Transport,
     pub(crate) address: Address,
+    pub(crate) url: String,
 }
 
 impl Peer {
     /// The peer of a connection that is open.
     pub(crate) fn of(endpoint: &Endpoint) -> Self {
-        Self { transport: endpoint.transport(), address: endpoint.peer().clone() }
+        Self { transport: endpoint.transport(), address: endpoint.peer().clone(), url: endpoint.url() }
     }
 }
 
@@ -55,7 +59,20 @@ pub(crate) fn prepare<'a>(
     workload: &'a Workload,
     window: &'a Window,
 ) -> Result<Box<dyn Driver<'a> + 'a>, Error> {
-    let framing = share.peer.transport.traits().framing;
+    let Traits { framing, session, .. } = share.peer.transport.traits();
+    if (framing, session) == (Framing::Message, Session::Connected) {
+        for endpoint in &share.endpoints {
+            // The sender's credentials with each message tell an empty one from the end. They cost time, and here it is
+            // known which messages are empty. What has no such option has no such cost.
+            let _ = setsockopt(endpoint, sockopt::PassCred, &false);
+        }
+    }
+    match (workload.mode, framing) {
+        (Mode::Send, _) => return Ok(Box::new(Sender::new(share, workload, window)?)),
+        (Mode::Receive, Framing::Stream) => return Ok(Box::new(Receiver::new(share, workload, window)?)),
+        (Mode::Connect, _) => return Ok(Box::new(Churn::new(share, workload, window)?)),
+        (Mode::Echo | Mode::Ping | Mode::Receive, _) => {}
+    }
     if share.endpoints.len() == 1 && is_alone(workload) && share.endpoints[0].is_connected() {
         return alone(share, workload, window);
     }
