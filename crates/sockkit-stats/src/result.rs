@@ -396,7 +396,7 @@ pub struct Experiment {
     pub blocks: u64,
     /// Seconds measured in a round.
     pub run_seconds: f64,
-    /// Why it ended: `precision`, `budget`, `interrupted`.
+    /// Why it ended: `precision`, `blocks` (as many as were asked for), `budget`, `interrupted`.
     pub stopped: String,
     /// The half-width that was asked for: 0.03 is 3 %.
     pub precision: f64,
