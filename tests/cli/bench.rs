@@ -94,14 +94,14 @@ fn every_transport_is_measured() {
 fn modes_that_go_one_way_and_connections() {
     for scheme in ["tcp", "unix", "udp"] {
         for mode in ["send", "receive", "connect"] {
-            // Chargen answers a datagram, and does not stream; and without a connection there is none to open.
-            if scheme == "udp" && mode != "send" {
-                continue;
-            }
             let document = measured(&[scheme, "--mode", mode]);
             let arm = arm(&document);
             assert!(arm.rate_per_s > Some(0.0), "{scheme} {mode}");
-            assert_eq!(arm.rtt_ns.p50.is_some(), mode == "connect", "{scheme} {mode}");
+            // Chargen answers each datagram, and does not stream.
+            let has_round_trips = mode == "connect" || (scheme, mode) == ("udp", "receive");
+            assert_eq!(arm.rtt_ns.p50.is_some(), has_round_trips, "{scheme} {mode}");
+            let pacing = if has_round_trips { "closed loop (coordinated)" } else { "flat out" };
+            assert_eq!(arm.pacing, pacing, "{scheme} {mode}");
             assert_eq!(serde_json::to_value(arm.mode).expect("a name"), mode);
         }
     }
@@ -118,10 +118,12 @@ fn targets_and_sizes_make_arms_in_order() {
 #[test]
 fn six_rounds_have_intervals_and_five_have_none() {
     for (rounds, expected) in [(5, false), (6, true)] {
-        let document = measured(&["unix", "--duration", "50ms", "--rounds", &rounds.to_string()]);
+        let document = measured(&["unix", "--duration", "100ms", "--rounds", &rounds.to_string()]);
         let arm = arm(&document);
         assert_eq!((arm.rounds, arm.samples.len()), (rounds, rounds as usize));
-        assert_eq!(arm.rtt_ns.p50.expect("a median").low.is_some(), expected, "{rounds}");
+        // A round in which the machine had no time for us has no median.
+        let medians = arm.samples.iter().filter(|sample| sample.p50.is_some()).count();
+        assert_eq!(arm.rtt_ns.p50.expect("a median").low.is_some(), medians >= 6, "{rounds}");
         assert_eq!(arm.intervals["rate_per_s"].high.is_some(), expected, "{rounds}");
     }
 }

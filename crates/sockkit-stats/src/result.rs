@@ -26,6 +26,7 @@ pub fn json_schema() -> serde_json::Value {
 
 /// One measurement: a ping, a bench or a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "sockkit.result/1")]
 pub struct Document {
     /// `sockkit.result/1`.
     #[schemars(extend("const" = SCHEMA))]

@@ -62,7 +62,7 @@ impl Hunt<'_> {
         let found = self.guess().and_then(|first| self.search(first));
         let failed = |failure| Measured { failure, ..Measured::default() };
         match found {
-            Ok(Found::Rate { rate, above }) => self.confirm(rate, above),
+            Ok(Found::Rate { rate, above }) => self.confirm(rate, above.as_ref()),
             Ok(Found::None { lowest, why }) => {
                 let (lowest, why) = (figures::rate(lowest), reason(&why));
                 failed(Some(
@@ -140,7 +140,7 @@ impl Hunt<'_> {
     }
 
     /// Whole runs at the rate that was found, or a little below.
-    fn confirm(&mut self, found: f64, above: Option<(f64, Limit)>) -> Measured {
+    fn confirm(&mut self, found: f64, above: Option<&(f64, Limit)>) -> Measured {
         let setup_at = |hunt: &Self, rate| {
             hunt.runner.setup.at_rate(rate, hunt.arrivals).lasting(hunt.warmup, hunt.duration)
         };
@@ -184,7 +184,7 @@ impl Hunt<'_> {
                 }
                 Step::Confirmed { rate, kept, runs } => {
                     let mut measured = gathered.finish();
-                    measured.notes.insert(0, self.verdict(rate, kept, runs, above.as_ref()));
+                    measured.notes.insert(0, self.verdict(rate, kept, runs, above));
                     return measured;
                 }
                 Step::Failed { rate, kept, runs } => {

@@ -22,6 +22,7 @@ pub(crate) struct Recorder {
     service: Option<Histogram>,
     lateness: Option<Histogram>,
     costs: Costs,
+    pacing: Pacing,
 }
 
 impl Recorder {
@@ -56,7 +57,8 @@ impl Recorder {
             samples: Vec::new(),
             control: Vec::new(),
         };
-        Self { arm, response: Histogram::new(), service: None, lateness: None, costs: Costs::default() }
+        let (response, costs, pacing) = (Histogram::new(), Costs::default(), workload.pacing);
+        Self { arm, response, service: None, lateness: None, costs, pacing }
     }
 
     /// Adds a round. Its sample has the number of the rounds before it as its block and no repeats; whoever knows
@@ -92,7 +94,11 @@ impl Recorder {
     /// The whole: each figure is the median of the rounds, with an interval from six rounds on. Percentiles of a
     /// saturated arm are withheld, and so is the histogram from which they could be read all the same.
     pub(crate) fn finish(self) -> result::Arm {
-        let Self { mut arm, response, service, lateness, costs } = self;
+        let Self { mut arm, response, service, lateness, costs, pacing: loops } = self;
+        if arm.mode == Mode::Receive && response.count() > 0 {
+            // Without a connection each message is asked for.
+            arm.pacing = pacing(Mode::Echo, loops);
+        }
         arm.cost = costs.finish();
         summarise(&mut arm);
         if !arm.saturated {
