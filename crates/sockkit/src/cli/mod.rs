@@ -1,6 +1,7 @@
 //! What was typed. Reading it touches nothing; `command` decides what it means.
 
 mod connect;
+mod fault;
 mod serve;
 mod targets;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
+pub(crate) use fault::FaultSpec;
 pub(crate) use serve::{ServeArgs, ServiceName};
 pub(crate) use targets::{OneTarget, ServiceTargets};
 
