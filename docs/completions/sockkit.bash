@@ -295,7 +295,7 @@ _sockkit() {
             return 0
             ;;
         sockkit__subcmd__compare)
-            opts="-h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --budget --quick --precision --threshold --duration --warmup --plan --save --against --fail-if --fail-on --mode --size --connections --depth --rate --poisson --threads --spin --placement --verify --timeout --connect-timeout --seed --nodelay --quickack --rcvbuf --sndbuf --busy-poll --congestion --tos --ttl --json --csv --markdown --html --help"
+            opts="-h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --budget --quick --blocks --precision --threshold --duration --warmup --plan --save --against --fail-if --fail-on --mode --size --connections --depth --rate --poisson --threads --spin --placement --verify --timeout --connect-timeout --seed --nodelay --quickack --rcvbuf --sndbuf --busy-poll --congestion --tos --ttl --json --csv --markdown --html --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -326,6 +326,10 @@ _sockkit() {
                     return 0
                     ;;
                 --budget)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --blocks)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -177,9 +177,10 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l unix -d 'Mea
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l unix-dgram -d 'Measure: Unix-domain datagram socket; without an address, against a server of our own' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l unix-seqpacket -d 'Measure: Unix-domain socket with a connection that keeps message boundaries; without an address, against a server of our own' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l budget -d 'How long the whole comparison may take; it ends sooner when --precision is reached' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l blocks -d 'End after so many blocks, if neither --precision nor the budget has ended it before [default: until then; runs are as long as leaves room for about 12, or 8 with --quick]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l precision -d 'How far every interval may reach from its estimate to be narrow enough' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l threshold -d 'The smallest difference that matters [default: what two runs of the same differ by, with its interval]' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l duration -d 'How long each run is measured [default: 50ms to 1s, so that about 12 blocks fit into the budget]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l duration -d 'How long each run is measured [default: 50ms to 1s, as --blocks has it]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l warmup -d 'How long the load is on before each run is measured [default: a tenth of the run, at least 20ms]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l save -d 'Save the result, whole or not at all, for --against and `sockkit report`' -r -F
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l against -d 'Compare each arm with the same arm of a saved result; without a TARGET, all arms that it has' -r -F

@@ -20,7 +20,7 @@ fn script(name: &str, directory: &Path) -> Command {
 /// Runs it with short rounds. Its code, the result that it prints, and what it says.
 #[track_caller]
 fn result(mut command: Command) -> (Option<i32>, Vec<Document>, String) {
-    command.args(["--duration=20ms", "--warmup=5ms", "--json"]);
+    command.args(["--blocks=6", "--duration=20ms", "--warmup=5ms", "--json"]);
     let output: Output = run_to_end(command, b"");
     let (code, stdout, stderr) = parts(&output);
     let documents = serde_json::Deserializer::from_str(&stdout).into_iter().collect::<Result<_, _>>();
@@ -35,7 +35,7 @@ fn transports_over_sizes_writes_a_page() {
     need_tool!("bash");
     let directory = tempfile::tempdir().expect("a directory");
     let mut command = script("transports-over-sizes", directory.path());
-    command.env("SIZES", "64,1KiB").env("BUDGET", "3s").args(["tcp", "unix"]);
+    command.env("SIZES", "64,1KiB").env("BUDGET", "20s").args(["tcp", "unix"]);
     let (code, documents, stderr) = result(command);
     assert_eq!((code, &*stderr), (Some(0), ""));
     let arms: Vec<_> = documents[0].arms.iter().map(|arm| (&*arm.target, arm.size)).collect();
@@ -50,7 +50,7 @@ fn local_against_remote_has_our_own_server_first() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0"]);
     let mut command = script("local-against-remote", directory.path());
-    command.args([server.url("tcp"), "--budget=2s"]);
+    command.args([server.url("tcp"), "--budget=20s"]);
     let (code, documents, stderr) = result(command);
     assert_eq!((code, &*stderr), (Some(0), ""));
     let arms: Vec<_> = documents[0].arms.iter().map(|arm| (&*arm.target, arm.embedded)).collect();
@@ -70,7 +70,7 @@ fn before_and_after_fails_when_the_server_got_slower() {
     let slower = format!("{server} --fault delay=5ms");
     for (after, expected) in [(&server, 0), (&slower, 1)] {
         let mut command = script("before-and-after", directory.path());
-        command.args([&address, &server, after]).args(["--budget=2s", "--threshold=100%"]);
+        command.args([&address, &server, after]).args(["--budget=20s", "--threshold=100%"]);
         let (code, documents, stderr) = result(command);
         assert_eq!(code, Some(expected), "{stderr}");
         assert_eq!(documents.len(), 2);

@@ -260,6 +260,28 @@ fn ctrl_c_is_heard_in_every_wait() {
     }
 }
 
+/// A peer that answers a byte at a time keeps nobody from being heard, nor from ending in time.
+#[test]
+fn a_trickle_holds_up_neither_a_signal_nor_a_deadline() {
+    use std::io::Write;
+    for args in [&["-i", "0"][..], &["-i", "0", "--spin"], &["-w", "300ms"]] {
+        let (url, peer) = tcp_peer(|mut peer| {
+            while peer.write_all(b"x").is_ok() {
+                std::thread::sleep(5 * MS);
+            }
+        });
+        let mut ping = Running::start(&[&[url.as_str(), "-s", "1MiB", "-W", "60s"], args].concat());
+        ping.read_to("PING ");
+        if !args.contains(&"-w") {
+            ping.signal(Signal::SIGINT);
+        }
+        let (status, rest, stderr) = ping.finish();
+        assert_eq!(status, (Some(4), None), "{args:?} {stderr}");
+        assert!(rest.contains(" sent, 0 received, "), "{rest}");
+        peer.join().expect("the peer");
+    }
+}
+
 /// Whoever read our output has had enough: a quiet end.
 #[test]
 fn a_closed_stdout_is_a_quiet_end() {

@@ -10,8 +10,9 @@ use sockkit_stats::result::Options;
 
 use super::books::Books;
 use super::schedule::{Schedule, Step};
-use super::wire::{Came, Sent, Wire};
+use super::wire::{Came, SLICE, Sent, Wire};
 use super::{Ping, PingObserver, Pinged, Wish};
+use crate::clock::nanos;
 use crate::message::Content;
 use crate::tracker::Times;
 use crate::tuning;
@@ -43,7 +44,6 @@ pub fn ping(endpoint: Endpoint, ping: &Ping, observer: &mut dyn PingObserver) ->
         observer,
         failure: None,
         ending: false,
-        keen: false,
         look_ns: 0,
     };
     Ok(run.run(options))
@@ -57,8 +57,6 @@ struct Run<'a> {
     failure: Option<Error>,
     /// It ends now.
     ending: bool,
-    /// A message has just gone, and its answer is all that is awaited.
-    keen: bool,
     /// When to ask the observer next.
     look_ns: u64,
 }
@@ -72,16 +70,8 @@ impl Run<'_> {
             match self.schedule.step(now_ns, self.books.standing()) {
                 Step::Done => break,
                 Step::Send { due_ns } => {
-                    self.send(due_ns);
-                    // Who catches up still takes what is there, or it would look as if it had come later.
-                    now_ns = self.wire.now_ns();
-                    let behind = self.schedule.is_paced()
-                        && matches!(self.schedule.step(now_ns, self.books.standing()), Step::Send { .. });
-                    for _ in 0..TURN {
-                        if !behind || !self.receive(0) {
-                            break;
-                        }
-                    }
+                    self.send(due_ns, now_ns);
+                    self.catch_up();
                 }
                 Step::Wait { until_ns } => {
                     self.receive(until_ns);
@@ -114,13 +104,18 @@ impl Run<'_> {
         }
     }
 
-    fn send(&mut self, due_ns: u64) {
+    /// Sends a message. If its answer is all that is awaited for a while, receives it before anything else is done:
+    /// where both ends share a processor, the peer does not run before we sleep.
+    fn send(&mut self, due_ns: u64, now_ns: u64) {
+        let alone = self.books.standing().waiting == 0;
+        let keen = alone && self.schedule.quiet_ns(now_ns) >= 2 * nanos(SLICE);
         let mut is_second_try = false;
         loop {
             match self.wire.send(self.books.next()) {
                 Sent::At(sent_ns) => {
+                    let came = (keen && self.wire.has_sent()).then(|| self.wire.receive_answer());
                     self.went(sent_ns, due_ns);
-                    self.keen = self.books.standing().waiting == 1;
+                    came.map(|came| self.settle(came));
                 }
                 Sent::Refused => {
                     self.books.refused();
@@ -143,6 +138,22 @@ impl Run<'_> {
         }
     }
 
+    /// Takes what is there before the next message goes, if that is due already: it would look as if it had come later.
+    fn catch_up(&mut self) {
+        let is_due = |run: &mut Self| {
+            let now_ns = run.wire.now_ns();
+            run.schedule.is_paced()
+                && matches!(run.schedule.step(now_ns, run.books.standing()), Step::Send { .. })
+        };
+        if is_due(self) {
+            for _ in 0..TURN {
+                if !self.receive(0) {
+                    break;
+                }
+            }
+        }
+    }
+
     fn went(&mut self, sent_ns: u64, due_ns: u64) {
         self.books.sent(Times { sent_ns, due_ns: due_ns.min(sent_ns) });
         self.schedule.sent(sent_ns);
@@ -150,13 +161,19 @@ impl Run<'_> {
 
     /// Waits for an answer. Answers whether there was one.
     fn receive(&mut self, until_ns: u64) -> bool {
-        let keen = std::mem::take(&mut self.keen);
-        match self.wire.receive(until_ns, keen, self.observer.wake()) {
+        let came = self.wire.receive(until_ns, self.observer.wake());
+        self.settle(came)
+    }
+
+    /// Takes what came into the books. Answers whether it was an answer.
+    fn settle(&mut self, came: Came) -> bool {
+        match came {
             Came::Message { at_ns } => {
                 let reply = self.books.came(self.wire.content(), self.wire.answer(), at_ns);
                 self.observer.replied(&reply);
                 return true;
             }
+            Came::Part => {}
             Came::Nothing => self.look_ns = 0,
             Came::End => {
                 let url = self.wire.endpoint().url();

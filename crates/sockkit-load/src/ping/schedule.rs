@@ -109,6 +109,16 @@ impl Schedule {
         }
     }
 
+    /// For how long nothing but the answer is to be waited for, at least, if a message goes now.
+    pub(super) fn quiet_ns(&self, now_ns: u64) -> u64 {
+        let next_ns = match (self.left, self.is_paced()) {
+            (0..=1, _) => LAST_WAIT_MIN_NS.min(self.timeout_ns),
+            (_, true) => self.next_due_ns.saturating_add(self.interval_ns).saturating_sub(now_ns),
+            (_, false) => self.timeout_ns,
+        };
+        next_ns.min(self.deadline_ns.saturating_sub(now_ns))
+    }
+
     /// A message was sent.
     pub(super) fn sent(&mut self, now_ns: u64) {
         self.last_sent_ns = now_ns;
@@ -230,6 +240,21 @@ mod tests {
             assert_eq!(schedule.step(until_ms * MS, standing), Step::Done);
             assert_eq!(schedule.step(9 * MS, NOTHING), Step::Done);
         }
+    }
+
+    #[test]
+    fn it_is_quiet_until_something_else_is_due() {
+        let mut paced = schedule(3, 200);
+        assert_eq!(paced.quiet_ns(20 * MS), 180 * MS);
+        paced.sent(20 * MS);
+        assert_eq!(paced.quiet_ns(200 * MS), 200 * MS);
+        paced.sent(200 * MS);
+        assert_eq!(paced.quiet_ns(400 * MS), 100 * MS);
+        assert_eq!(schedule(3, 0).quiet_ns(5 * MS), 1000 * MS);
+        let mut ending =
+            Schedule::new(&Ping { deadline: Some(Duration::from_millis(300)), ..Ping::default() });
+        ending.sent(0);
+        assert_eq!(ending.quiet_ns(290 * MS), 10 * MS);
     }
 
     #[test]

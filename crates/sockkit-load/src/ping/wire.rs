@@ -21,7 +21,7 @@ use crate::clock::nanos;
 use crate::message::Content;
 
 /// How long a receive blocks before signals are looked at.
-const SLICE: Duration = Duration::from_millis(50);
+pub(super) const SLICE: Duration = Duration::from_millis(50);
 
 /// How often it is asked in vain before others have their turn.
 const PATIENCE: u32 = 64;
@@ -58,6 +58,8 @@ pub(super) enum Came {
     Message {
         at_ns: u64,
     },
+    /// Some of one.
+    Part,
     /// Nothing until then, or something else is to be looked at.
     Nothing,
     /// The peer has ended its side.
@@ -112,7 +114,7 @@ impl Wire {
 
     /// Sends a message, or begins to.
     pub(super) fn send(&mut self, sequence: u64) -> Sent {
-        if self.is_sending() {
+        if !self.has_sent() {
             return Sent::Refused;
         }
         self.content.write(sequence, 0, &mut self.out);
@@ -127,41 +129,67 @@ impl Wire {
         }
     }
 
-    /// Receives what comes first. With `keen`, the answer to the only message that is out is all that is awaited.
-    pub(super) fn receive(&mut self, until_ns: u64, keen: bool, wake: Option<BorrowedFd<'_>>) -> Came {
+    /// Whether nothing is left to be sent of the last message.
+    pub(super) fn has_sent(&self) -> bool {
+        self.out_sent == self.out.len()
+    }
+
+    /// Receives the answer to the message that has just gone, the only one that is out. Nobody else is heard meanwhile,
+    /// so it comes back without an answer after two [`SLICE`]s at most.
+    pub(super) fn receive_answer(&mut self) -> Came {
+        let until_ns = self.now_ns().saturating_add(nanos(SLICE));
         loop {
-            match self.receive_piece(until_ns, keen, wake) {
-                Ok(Some((length, at_ns))) => match self.piece(length) {
-                    Ok(true) => return Came::Message { at_ns },
-                    Ok(false) => {}
-                    Err(end) => return end,
-                },
-                Ok(None) => return Came::Nothing,
-                Err(error) => return Came::Failed(error),
+            self.begin();
+            let piece = match self.spin {
+                true => self.receive_spinning(until_ns),
+                false => self.receive_once(true),
+            };
+            match self.take(piece) {
+                Came::Part if self.now_ns() < until_ns => {}
+                came => return came,
             }
         }
     }
 
-    fn is_sending(&self) -> bool {
-        self.out_sent < self.out.len()
+    /// Receives what comes first.
+    pub(super) fn receive(&mut self, until_ns: u64, wake: Option<BorrowedFd<'_>>) -> Came {
+        self.begin();
+        let piece = match self.spin {
+            true => self.receive_spinning(until_ns.min(self.now_ns().saturating_add(nanos(SLICE)))),
+            false => self.receive_sleeping(until_ns, wake),
+        };
+        self.take(piece)
     }
 
-    /// Takes a piece that came. Answers whether it makes a whole message.
-    fn piece(&mut self, length: usize) -> Result<bool, Came> {
+    /// What has been read of the last message makes room for the next.
+    fn begin(&mut self) {
+        if !self.is_stream || self.came == self.inbox.len() {
+            self.came = 0;
+        }
+    }
+
+    /// Takes what was received.
+    fn take(&mut self, received: io::Result<Option<(usize, u64)>>) -> Came {
+        let (length, at_ns) = match received {
+            Ok(Some(piece)) => piece,
+            Ok(None) => return Came::Nothing,
+            Err(error) => return Came::Failed(error),
+        };
         if self.is_stream {
-            if length == 0 {
-                return Err(Came::End);
-            }
             self.came += length;
-            return Ok(self.came == self.inbox.len());
+            return match length {
+                0 => Came::End,
+                _ if self.came < self.inbox.len() => Came::Part,
+                _ => Came::Message { at_ns },
+            };
         }
         // An empty record and the end of a connection look the same.
         let connected = self.endpoint.transport().traits().session == Session::Connected;
         if length == 0 && connected && self.has_hung_up() {
-            return Err(Came::End);
+            return Came::End;
         }
         self.came = length;
-        Ok(true)
+        Came::Message { at_ns }
     }
 
     fn has_hung_up(&self) -> bool {
@@ -171,22 +199,12 @@ impl Wire {
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
-    fn receive_piece(
+    /// Sleeps until there is something, or `wake` has news.
+    fn receive_sleeping(
         &mut self,
         until_ns: u64,
-        keen: bool,
         wake: Option<BorrowedFd<'_>>,
     ) -> io::Result<Option<(usize, u64)>> {
-        if !self.is_stream || self.came == self.inbox.len() {
-            self.came = 0;
-        }
-        if self.spin {
-            return self.receive_spinning(until_ns);
-        }
-        let slice_ns = nanos(SLICE);
-        if keen && !self.is_sending() && until_ns.saturating_sub(self.now_ns()) > 2 * slice_ns {
-            return self.receive_once(true);
-        }
         loop {
             let Some((found, woken)) = self.wait(until_ns, wake)? else { return Ok(None) };
             if found.contains(PollFlags::POLLOUT) {
@@ -206,7 +224,7 @@ impl Wire {
     /// Waits until the socket or `wake` has something. `None` is the end of the time.
     fn wait(&self, until_ns: u64, wake: Option<BorrowedFd<'_>>) -> io::Result<Option<(PollFlags, bool)>> {
         let mut flags = PollFlags::POLLIN;
-        flags.set(PollFlags::POLLOUT, self.is_sending());
+        flags.set(PollFlags::POLLOUT, !self.has_sent());
         let (ours, count) = (self.endpoint.as_fd(), 1 + usize::from(wake.is_some()));
         let mut polled = [PollFd::new(ours, flags), PollFd::new(wake.unwrap_or(ours), PollFlags::POLLIN)];
         loop {
@@ -222,15 +240,13 @@ impl Wire {
         }
     }
 
-    /// Asks again and again, and gives others their turn after a while.
+    /// Asks again and again.
     fn receive_spinning(&mut self, until_ns: u64) -> io::Result<Option<(usize, u64)>> {
-        let begin_ns = self.now_ns();
-        let until_ns = until_ns.min(begin_ns.saturating_add(nanos(SLICE)));
         for in_vain in 1_u32.. {
             if let Some(piece) = self.receive_once(false)? {
                 return Ok(Some(piece));
             }
-            if self.is_sending() {
+            if !self.has_sent() {
                 self.send_on()?;
             }
             if self.now_ns() >= until_ns {

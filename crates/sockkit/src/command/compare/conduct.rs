@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use sockkit_stats::judge::blocks_needed;
 use sockkit_stats::{Conclusion, Rules, result};
 
 use super::order::Order;
@@ -26,6 +25,8 @@ pub(super) struct Course<'a> {
     pub(super) budget: Budget,
     /// Blocks for which the budget is shared out.
     pub(super) blocks_aim: usize,
+    /// Blocks with which it ends at the latest.
+    pub(super) blocks_max: u64,
     pub(super) rules: Rules,
     pub(super) seed: u64,
     /// When it began.
@@ -36,6 +37,7 @@ pub(super) struct Course<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopped {
     Precision,
+    Blocks,
     Budget,
     Interrupted(Interrupted),
 }
@@ -45,6 +47,7 @@ impl Stopped {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Precision => "precision",
+            Self::Blocks => "blocks",
             Self::Budget => "budget",
             Self::Interrupted(_) => "interrupted",
         }
@@ -71,9 +74,9 @@ impl Course<'_> {
     pub(super) fn run(&self, signals: &Signals, progress: &Progress) -> Result<Findings> {
         let mut taker = Taker::new(&self.plan.arms, signals, self.start, self.budget);
         let mut order = Order::new(self.plan.arms.len(), &self.plan.cells, self.seed);
-        let needed = self.blocks_needed();
+        let needed = self.plan.blocks_needed(&self.rules);
         let overhead = self.warm(&taker, progress)?;
-        let runs = order.len() * self.blocks_aim.max(needed);
+        let runs = order.len() * self.blocks_aim;
         let slot = self.budget.slot(taker.elapsed(), runs);
         let lengths = Lengths::of_slot(slot, overhead, self.wanted);
         let setup = Setup::new(self.workload, self.seed, lengths.warmup, lengths.duration)?;
@@ -91,11 +94,15 @@ impl Course<'_> {
             if enough && conclusion.narrow {
                 break Stopped::Precision;
             }
+            if tally.blocks() >= self.blocks_max {
+                break Stopped::Blocks;
+            }
             // The first block was planned for, so it has room unless something took much longer than it should.
             if !self.budget.has_room(taker.elapsed(), block, enough) {
                 break Stopped::Budget;
             }
-            progress.block(tally.blocks(), tally.blocks() + self.expected(&taker, block));
+            progress
+                .block(tally.blocks(), (tally.blocks() + self.expected(&taker, block)).min(self.blocks_max));
             match self.block(&mut taker, &mut order, &setup, &mut tally, progress)? {
                 Some(taken) => tally.add(taken),
                 None => break taker.interrupted().map_or(Stopped::Budget, Stopped::Interrupted),
@@ -111,13 +118,6 @@ impl Course<'_> {
         let measured = tally.finish();
         let run = lengths.duration;
         Ok(Findings { measured, conclusion, stopped, run, blocks_needed: needed, block, gave_up_repeating })
-    }
-
-    /// Blocks without which no verdict is possible in the cell with the most arms.
-    pub(super) fn blocks_needed(&self) -> usize {
-        let against_themselves = usize::from(self.plan.saved_arms().is_some());
-        let most = self.plan.cells.iter().map(|cell| cell.others.len() + against_themselves).max();
-        blocks_needed(most.unwrap_or(1), &self.rules)
     }
 
     /// Runs every arm once without recording it, if there is time for that. Answers what a run takes beside what is

@@ -77,13 +77,16 @@ pub(crate) fn run(mut args: CompareArgs) -> Result<()> {
 /// Everything that is decided before the first run.
 fn course<'a>(args: &'a CompareArgs, plan: &'a Plan, start: Instant) -> Result<Course<'a>> {
     let effort = &args.effort;
+    let rules = Rules { threshold: effort.threshold, precision: effort.precision, ..Rules::default() };
+    let blocks = if effort.quick { BLOCKS_AIM_QUICK } else { BLOCKS_AIM };
     let course = Course {
         plan,
         workload: &args.workload,
         wanted: Wanted { duration: effort.duration, warmup: effort.warmup },
         budget: Budget(if effort.quick { QUICK } else { effort.budget }),
-        blocks_aim: if effort.quick { BLOCKS_AIM_QUICK } else { BLOCKS_AIM },
-        rules: Rules { threshold: effort.threshold, precision: effort.precision, ..Rules::default() },
+        blocks_aim: effort.blocks.map_or_else(|| blocks.max(plan.blocks_needed(&rules)), usize::from),
+        blocks_max: effort.blocks.map_or(u64::MAX, u64::from),
+        rules,
         seed: measure::seed(args.workload.seed),
         start,
     };
@@ -101,7 +104,7 @@ fn course<'a>(args: &'a CompareArgs, plan: &'a Plan, start: Instant) -> Result<C
 fn nothing(findings: &Findings, course: &Course<'_>) -> anyhow::Error {
     match findings.stopped {
         Stopped::Interrupted(interrupted) => interrupted.into(),
-        Stopped::Precision | Stopped::Budget => {
+        Stopped::Precision | Stopped::Blocks | Stopped::Budget => {
             let budget = format!("within the budget of {:.1?}", course.budget.0);
             let cause = "not one run of each was complete by then: try a longer --budget";
             Error::new(ErrorKind::TimedOut, "compare anything", budget, cause).into()

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use sockkit_core::{Error, ErrorKind, TRANSPORTS};
-use sockkit_stats::{Cell, result};
+use sockkit_stats::judge::blocks_needed;
+use sockkit_stats::{Cell, Rules, result};
 
 use super::saved::Saved;
 use crate::cli::{CompareArgs, Subject};
@@ -41,6 +42,14 @@ impl Plan {
         }
         let cells = cells(&arms);
         Ok(Self { arms, cells, saved, warnings })
+    }
+
+    /// Blocks without which no verdict is possible in the cell with the most arms.
+    pub(super) fn blocks_needed(&self, rules: &Rules) -> usize {
+        // A baseline that was saved is one for the first arm too.
+        let first = usize::from(self.saved.is_some());
+        let most = self.cells.iter().map(|cell| cell.others.len() + first).max();
+        blocks_needed(most.unwrap_or(1), rules)
     }
 
     /// The arms of the saved result, if there is one.

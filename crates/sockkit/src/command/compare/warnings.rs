@@ -8,7 +8,7 @@ use std::time::Duration;
 use sockkit_stats::Estimate;
 use sockkit_stats::result::{Arm, Document, Metric};
 
-use super::conduct::{Course, Findings};
+use super::conduct::{Course, Findings, Stopped};
 use super::fairness;
 use crate::cli::Placement;
 use crate::render::figures;
@@ -20,7 +20,7 @@ const P99_SAMPLES: u64 = 368;
 #[derive(Clone, Debug, PartialEq)]
 enum Warning {
     /// Nothing can be shown by so few blocks.
-    TooFewBlocks { blocks: u64, needed: u64, interrupted: bool, budget: Duration },
+    TooFewBlocks { blocks: u64, needed: u64, stopped: Stopped, budget: Duration },
     /// There is nothing to compare with.
     SingleArm,
     /// Two runs of the same differ.
@@ -44,8 +44,11 @@ enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooFewBlocks { blocks, needed, interrupted: true, .. } => {
+            Self::TooFewBlocks { blocks, needed, stopped: Stopped::Interrupted(_), .. } => {
                 write!(f, "interrupted after {blocks} of the {needed} blocks that a verdict takes")
+            }
+            Self::TooFewBlocks { blocks, needed, stopped: Stopped::Blocks, .. } => {
+                write!(f, "a verdict takes {needed} blocks with so many arms, and {blocks} were asked for")
             }
             Self::TooFewBlocks { blocks, needed, budget, .. } => write!(
                 f,
@@ -122,10 +125,10 @@ fn of_course(document: &Document, course: &Course<'_>, findings: &Findings) -> V
     let mut warnings = Vec::new();
     let (blocks, needed) = (findings.measured.blocks, findings.blocks_needed as u64);
     if blocks < needed {
-        let interrupted = matches!(findings.stopped, super::conduct::Stopped::Interrupted(_));
+        let stopped = findings.stopped;
         // A little more than is needed, in whole seconds.
         let budget = findings.block.mul_f64(1.3 * needed as f64) + Duration::from_secs(1);
-        warnings.push(Warning::TooFewBlocks { blocks, needed, interrupted, budget });
+        warnings.push(Warning::TooFewBlocks { blocks, needed, stopped, budget });
     }
     if document.arms.len() == 1 && course.plan.saved.is_none() {
         warnings.push(Warning::SingleArm);

@@ -21,6 +21,14 @@ struct Property {
     blank: fn(&Arm) -> Blank,
 }
 
+impl Property {
+    fn is_common(&self) -> bool {
+        self.values
+            .first()
+            .is_some_and(|first| first.is_some() && self.values.iter().all(|value| value == first))
+    }
+}
+
 /// A counter that ought to be 0.
 type Fate = (&'static str, fn(&Counters) -> u64);
 
@@ -31,6 +39,9 @@ pub(super) fn report(roster: &Roster<'_>) -> Markup {
         .into_iter()
         .chain(costs(arms))
         .partition(|property| property.values.iter().any(Option::is_some));
+    // What says the same of all needs no column, unless there is but one arm.
+    let (same, present): (Vec<Property>, Vec<Property>) =
+        present.into_iter().partition(|property| arms.len() > 1 && property.is_common());
     let differing: Vec<&str> = present.iter().filter(|p| p.differs).map(|p| p.name).collect();
     let absent: Vec<&str> = absent.iter().map(|property| property.name).collect();
     html! {
@@ -40,9 +51,17 @@ pub(super) fn report(roster: &Roster<'_>) -> Markup {
                 names => { "Arms differ in " strong { (names.join(", ")) } ", marked ≠ below. " }
             } }
             "Options are those in force at the client’s end, read back from the kernel."
+            @if !same.is_empty() {
+                " The same for all: "
+                @for (index, property) in same.iter().enumerate() {
+                    @if index > 0 { ", " }
+                    (property.name) " " bdi { @if let Some(Some(value)) = property.values.first() { (value) } }
+                }
+                "."
+            }
             @if !absent.is_empty() { " Not known for any arm, or not applicable: " (absent.join(", ")) "." }
         }
-        (scroll("Fairness report", &table(roster, &present)))
+        @if !present.is_empty() { (scroll("Fairness report", &table(roster, &present))) }
     }
 }
 

@@ -298,7 +298,7 @@ fn notes(roster: &Roster<'_>) -> Markup {
     let common = roster.common();
     let intervals = document.arms.iter().any(|arm| arm.rtt_ns.p50.is_some_and(|p50| p50.low.is_some()));
     html! {
-        @if !common.is_empty() { "All arms: " (common) ". " }
+        @if !common.is_empty() { @if roster.len() > 1 { "All arms: " } (common) ". " }
         @if intervals { "In brackets: 95 % intervals. " }
         @if !document.verdicts.is_empty() {
             "Ratios are arm to baseline, from pairs of runs, with the interval by which they were judged: all of them \

@@ -77,8 +77,10 @@ fn way(document: &Document) -> String {
 enum Standing {
     Faster,
     Slower,
-    /// Better in one thing and worse or level in another.
+    /// Better in one thing and worse in another.
     Mixed,
+    /// Level by the first metric, but not by all.
+    Elsewhere,
     Level,
 }
 
@@ -100,7 +102,8 @@ impl Contestant<'_> {
             (false, false) => Standing::Level,
             (true, false) if leads(Word::Faster) => Standing::Faster,
             (false, true) if leads(Word::Slower) => Standing::Slower,
-            _ => Standing::Mixed,
+            (true, true) => Standing::Mixed,
+            _ => Standing::Elsewhere,
         }
     }
 
@@ -183,7 +186,7 @@ fn compared(roster: &Roster<'_>) -> String {
     }
     let sentences: Vec<String> = match contestants.len() {
         0..=NAMED => contestants.iter().map(Contestant::sentence).collect(),
-        _ => summary(&contestants),
+        _ => summary(&contestants, roster.metric(first)),
     };
     let text = format!("{}.", sentences.join("; "));
     match text.strip_prefix("no difference") {
@@ -193,7 +196,7 @@ fn compared(roster: &Roster<'_>) -> String {
 }
 
 /// Who is ahead, by name.
-fn summary(contestants: &[Contestant<'_>]) -> Vec<String> {
+fn summary(contestants: &[Contestant<'_>], first: &str) -> Vec<String> {
     let mut groups = distinct(contestants.iter().map(|c| (c.against, c.standing())));
     groups.sort_by_key(|(_, standing)| *standing);
     let sentence = |(against, standing): (&str, Standing)| {
@@ -203,7 +206,12 @@ fn summary(contestants: &[Contestant<'_>]) -> Vec<String> {
         match standing {
             Standing::Faster => format!("{names} {are} faster than {against}"),
             Standing::Slower => format!("{names} {are} slower than {against}"),
-            Standing::Mixed => format!("{names} {are} different from {against}, but not in everything alike"),
+            Standing::Mixed => {
+                format!("{names} {are} better than {against} in one thing and worse in another")
+            }
+            Standing::Elsewhere => {
+                format!("no difference shown between {names} and {against} in {first}, but in something else")
+            }
             Standing::Level => format!("no difference shown between {names} and {against}"),
         }
     };

@@ -18,9 +18,11 @@ const ROW: f64 = 30.0;
 /// The chart, which is a table with a drawing in each row. None if there is no ratio.
 pub(in crate::render::html) fn forest(roster: &Roster<'_>) -> Option<Markup> {
     let document = roster.document;
-    let scale = scale(document)?;
-    let metrics =
-        Metric::ALL.into_iter().filter(|metric| document.verdicts.iter().any(|v| v.metric == *metric));
+    let metrics: Vec<(Metric, Scale)> =
+        Metric::ALL.into_iter().filter_map(|metric| Some((metric, scale(document, metric)?))).collect();
+    if metrics.is_empty() {
+        return None;
+    }
     Some(html! {
         figure {
             table.forest data-marks="" {
@@ -31,18 +33,18 @@ pub(in crate::render::html) fn forest(roster: &Roster<'_>) -> Option<Markup> {
                     th scope="col" { "verdict" }
                     th.number scope="col" { "would show" }
                 } }
-                @for metric in metrics { tbody {
+                @for (metric, scale) in &metrics { tbody {
                     tr.metric { th colspan="5" scope="colgroup" {
-                        (roster.metric(metric))
+                        (roster.metric(*metric))
                         span.detail { @if metric.more_is_better() { "more is better" } @else { "less is better" } }
                     } }
-                    @for (_, row) in rows(roster, &scale, metric) { (row) }
+                    @for (_, row) in rows(roster, scale, *metric) { (row) }
+                    tr aria-hidden="true" { td {} td.strip { (axis(scale)) } td {} td {} td {} }
                 } }
-                tfoot { tr aria-hidden="true" { td {} td.strip { (axis(&scale)) } td {} td {} td {} } }
             }
             figcaption {
-                "Ratio to the baseline with the interval by which it was judged, on a logarithmic scale. A difference is "
-                "claimed only where the whole interval is outside the " span.key.zone { "threshold" } "; the "
+                "Ratio to the baseline with the interval by which it was judged, on a logarithmic scale for each figure. A "
+                "difference is claimed only where the whole interval is outside the " span.key.zone { "threshold" } "; the "
                 span.key.noise { "A/A interval" } " is what two runs of the baseline itself differ by."
             }
         }
@@ -62,14 +64,17 @@ fn rows(roster: &Roster<'_>, scale: &Scale, metric: Metric) -> Vec<(u64, Markup)
     rows
 }
 
-fn scale(document: &Document) -> Option<Scale> {
-    let verdicts = document.verdicts.iter().filter_map(|verdict| verdict.ratio);
-    let noise = document.noise_floor.iter().filter_map(|noise| noise.ratio);
+/// Each metric has one of its own: the tail of a busy machine would leave no room for the rest.
+fn scale(document: &Document, metric: Metric) -> Option<Scale> {
+    let of_metric = || document.verdicts.iter().filter(|verdict| verdict.metric == metric);
+    let verdicts = of_metric().filter_map(|verdict| verdict.ratio);
+    let noise = document.noise_floor.iter().filter(|noise| noise.metric == metric);
+    let noise = noise.filter_map(|noise| noise.ratio);
     let ends = |ratio: Estimate| [Some(ratio.estimate), ratio.low, ratio.high];
     let mut values: Vec<f64> = verdicts.chain(noise).flat_map(ends).flatten().collect();
     // The baseline is on the scale even if all arms are far from it.
     if !values.is_empty() {
-        let thresholds = document.verdicts.iter().filter_map(|verdict| verdict.threshold);
+        let thresholds = of_metric().filter_map(|verdict| verdict.threshold);
         values.extend([1.0].into_iter().chain(thresholds.flat_map(zone)));
     }
     Scale::log(values)
@@ -179,13 +184,13 @@ fn band(class: &str, scale: &Scale, [low, high]: [f64; 2]) -> Markup {
 
 fn axis(scale: &Scale) -> Markup {
     html! {
-        svg.row height="34" {
+        svg.row height="26" {
             g.grid {
                 line x1="0" x2="100%" y1="0.5" y2="0.5" {}
                 @for tick in scale.ticks(GAPS) {
                     @let x = percent(scale.at(tick.value));
                     line x1=(x) x2=(x) y1="0" y2="5" {}
-                    text.weak[!tick.strong] x=(x) y="20" text-anchor="middle" { (times(tick.value)) }
+                    text.weak[!tick.strong] x=(x) y="18" text-anchor="middle" { (times(tick.value)) }
                 }
             }
         }

@@ -42,8 +42,8 @@ pub(in crate::render::html) fn rounds(roster: &Roster<'_>) -> Option<Markup> {
             } }))
             figcaption {
                 "Each run beside the median of its arm (the line in the middle), block after block from left to right. A "
-                "slope is drift. Outlined marks are the second run of the baseline (A/A); a cross marks a run that was "
-                "disturbed and is counted all the same."
+                "slope is drift. Outlined marks are the second run of the baseline (A/A); a cross below marks "
+                "a run that was disturbed and is counted all the same."
             }
         }
     })
@@ -138,7 +138,7 @@ impl<'a> Strip<'a> {
         html! {
             (mark(&percent(x), y, self.style, &tip))
             @if sample.disturbed {
-                svg.open x=(percent(x)) y=(px(y)) { path.cross d="M-6 -6L6 6M-6 6L6 -6" {} }
+                svg.open x=(percent(x)) y=(px(HEIGHT)) { path.cross d="M-2.5 -2.5L2.5 2.5M-2.5 2.5L2.5 -2.5" {} }
             }
         }
     }
