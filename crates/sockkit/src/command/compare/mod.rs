@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use sockkit_core::{Error, ErrorKind};
 use sockkit_stats::Rules;
-use sockkit_stats::result::{Document, Metric, SCHEMA, Verdict};
+use sockkit_stats::result::{Arm, Document, Metric, Mode, SCHEMA, Verdict};
 
 use self::conduct::{Course, Findings, Stopped};
 use self::order::Order;
@@ -37,6 +37,7 @@ use crate::command::outputs::Outputs;
 use crate::command::signals::Signals;
 use crate::command::{file, output};
 use crate::exit::Mismatch;
+use crate::render::figures;
 use crate::render::json::json;
 
 /// The budget of `--quick`.
@@ -150,9 +151,20 @@ fn end(args: &CompareArgs, document: &Document, findings: &Findings) -> Result<(
     if let Some(corruption) = &findings.measured.first_corruption {
         return Err(Mismatch(format!("an answer was wrong: {corruption}")).into());
     }
+    if let Some(silent) = document.arms.iter().find(|arm| is_silent(arm)) {
+        let cause = format!("none of {} messages was answered", figures::count(silent.counters.sent));
+        return Err(Error::new(ErrorKind::TimedOut, "measure", &silent.target, cause).into());
+    }
     if let Some(fail_if) = args.saved.fail_if {
         let metrics: Vec<Metric> = args.saved.fail_on.iter().map(|&name| name.into()).collect();
         failing::check(document, fail_if, &metrics)?;
     }
     Ok(())
+}
+
+/// Whether a peer that ought to answer never did.
+fn is_silent(arm: &Arm) -> bool {
+    matches!(arm.mode, Mode::Echo | Mode::Connect)
+        && arm.counters.sent > 0
+        && arm.counters.received == Some(0)
 }
