@@ -974,7 +974,7 @@ _sockkit() {
             return 0
             ;;
         sockkit__subcmd__serve)
-            opts="-v -h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --service --greeting --verbose --json --stats --spin --accept --duration --grace --exit-with-parent --max-connections --max-connections-per-peer --idle-timeout --write-timeout --linger-timeout --max-queue --max-memory --backlog --rcvbuf --sndbuf --workers --unix-mode --rate-limit --allow-amplification --allow-any-source --help"
+            opts="-v -h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --service --greeting --verbose --json --stats --spin --accept --duration --grace --exit-with-parent --max-connections --max-connections-per-peer --idle-timeout --write-timeout --linger-timeout --max-queue --max-memory --backlog --rcvbuf --sndbuf --workers --unix-mode --rate-limit --allow-amplification --allow-any-source --fault --fault-seed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1081,6 +1081,14 @@ _sockkit() {
                     return 0
                     ;;
                 --rate-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fault)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fault-seed)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

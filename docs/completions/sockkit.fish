@@ -68,6 +68,8 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l sndbuf -d 'Byt
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l workers -d 'Threads, each with a loop of its own [default: one for each processor, with --spin one]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l unix-mode -d 'Permissions of Unix socket paths, in octal' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l rate-limit -d 'Datagrams a second that are read from one address (IPv6: one /64), the others are dropped; 0 is no limit [default: 1000 for remote sources, no limit for those on this machine]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l fault -d 'Do this wrong on purpose, to test clients: drop=1%, delay=5ms and so on; may be given for several faults' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l fault-seed -d 'Draw what is random from this: the same seed strikes the same messages of one client of one worker [default: another one each time, told on stderr]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -s v -l verbose -d 'Log each peer on stderr'
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l json -d 'Print the ready lines, the counters and the summary as JSON, one object a line, on stdout'
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l spin -d 'Never sleep: ask the sockets again and again. The shortest round trips, for a whole processor a worker (one worker, where --workers says nothing else); for measurements'

@@ -17,6 +17,7 @@ use crate::admission::Admission;
 use crate::bucket::DEFAULT_RATE;
 use crate::clock::Clock;
 use crate::counters::{Counters, Totals};
+use crate::faults::Faults;
 use crate::limits::Limits;
 use crate::observer::Observer;
 use crate::policy::Policy;
@@ -51,6 +52,8 @@ pub struct Config {
     /// Whether workers ask again and again for what has come instead of sleeping until it does: the shortest round
     /// trips, for a processor a worker.
     pub spin: bool,
+    /// What is to be done wrong on purpose.
+    pub faults: Option<Faults>,
 }
 
 /// Datagrams a second from one source; `None` is no limit.
@@ -82,6 +85,7 @@ impl Default for Config {
             rate_limit: RateLimits { remote: Some(DEFAULT_RATE), local: None },
             grace: Duration::from_secs(10),
             spin: false,
+            faults: None,
         }
     }
 }
@@ -130,6 +134,7 @@ pub(crate) struct Shared {
     pub(crate) rate_limit: RateLimits,
     pub(crate) grace: Duration,
     pub(crate) spin: bool,
+    pub(crate) faults: Option<Faults>,
     pub(crate) host: String,
     pub(crate) clock: Clock,
     pub(crate) observer: Arc<dyn Observer>,
@@ -271,6 +276,7 @@ impl<S: Service> Server<S> {
             rate_limit: config.rate_limit,
             grace: config.grace,
             spin: config.spin,
+            faults: config.faults,
             host: nix::unistd::gethostname()
                 .map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into()),
             clock: Clock::start(),

@@ -269,7 +269,6 @@ pub(crate) struct AloneDatagram<'a> {
     was_refused: bool,
     /// Whether a message of no bytes is the end.
     has_end: bool,
-    least_patience_ns: u64,
 }
 
 impl<'a> AloneDatagram<'a> {
@@ -285,7 +284,6 @@ impl<'a> AloneDatagram<'a> {
             tracker: Tracker::new(1),
             was_refused: false,
             has_end: traits.session == Session::Connected && workload.size > 0,
-            least_patience_ns: crate::datagram::least_patience_ns(traits),
             common: Common::new(endpoint, content, connection, workload, window)?,
         })
     }
@@ -298,7 +296,6 @@ impl<'a> AloneDatagram<'a> {
             Ok(_) => {
                 self.was_refused = false;
                 self.tracker.sent(Times { sent_ns, due_ns: sent_ns });
-                recorder.sent(sent_ns);
                 Ok(sent_ns)
             }
             Err(error) if is_full(&error) => {
@@ -357,8 +354,9 @@ impl<'a> AloneDatagram<'a> {
             recorder.lost(now_ns, given_up);
             return given_up > 0;
         }
-        let patience_ns = recorder.patience_ns(self.least_patience_ns).min(self.common.timeout_ns);
-        self.common.window.is_cut_short() || now_ns >= recorder.span().end_ns.saturating_add(patience_ns)
+        // No answer can have overtaken it.
+        let last_ns = recorder.span().end_ns.saturating_add(self.common.timeout_ns);
+        self.common.window.is_cut_short() || now_ns >= last_ns
     }
 }
 

@@ -56,9 +56,9 @@ pub(crate) trait Line {
         limit_ns: u64,
     ) -> Result<(), Error>;
 
-    /// After the end, how long the last answers are waited for at least although earlier ones came soon; `None` where
-    /// each message is answered in the end.
-    fn patience_ns(&self) -> Option<u64>;
+    /// When the newest message was sent that has no answer and can be lost; `None` where each is answered in the end, or
+    /// all are.
+    fn newest_waiting_ns(&self) -> Option<u64>;
 
     /// How and when it sends.
     fn pace(&mut self) -> &mut Pace;
@@ -327,9 +327,11 @@ impl<'a, L: Line> Crowd<'a, L> {
                 return true;
             }
         }
-        let patience_ns = match self.lines.first().and_then(L::patience_ns) {
-            _ if self.window.is_cut_short() => HURRY_NS,
-            Some(least_ns) => recorder.patience_ns(least_ns).min(self.timeout_ns),
+        if self.window.is_cut_short() {
+            return now_ns >= end_ns.saturating_add(HURRY_NS);
+        }
+        let patience_ns = match self.lines.iter().filter_map(L::newest_waiting_ns).max() {
+            Some(newest_ns) => recorder.patience_ns(newest_ns, self.timeout_ns),
             None => self.timeout_ns,
         };
         now_ns >= end_ns.saturating_add(patience_ns)

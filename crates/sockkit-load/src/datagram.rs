@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use sockkit_core::{Endpoint, Error, ErrorKind, Session, Traits};
+use sockkit_core::{Endpoint, Error, ErrorKind, Session};
 use sockkit_sys::Messages;
 
 use crate::clock::{self, nanos};
@@ -198,13 +198,12 @@ impl Line for Datagram {
                 self.tracker.sent(Times { sent_ns: now_ns, due_ns });
             }
             recorder.outstanding += sent;
-            recorder.sent(now_ns);
         }
         Ok(())
     }
 
-    fn patience_ns(&self) -> Option<u64> {
-        Some(least_patience_ns(self.endpoint.transport().traits()))
+    fn newest_waiting_ns(&self) -> Option<u64> {
+        self.tracker.newest_waiting_ns()
     }
 
     fn pace(&mut self) -> &mut Pace {
@@ -244,12 +243,6 @@ pub(crate) fn explain_send(endpoint: &Endpoint, size: usize, error: &io::Error) 
             .with_advice(format!("messages of {size} bytes are too long for it")),
         _ => this,
     }
-}
-
-/// How long the last answers are waited for at least although earlier ones came soon: a server that has no processor for
-/// a while is not one that has lost messages.
-pub(crate) fn least_patience_ns(traits: Traits) -> u64 {
-    if traits.lossless { 1_000_000_000 } else { 250_000_000 }
 }
 
 /// Whether a queue was full, ours or the peer's.

@@ -202,7 +202,6 @@ impl Stream {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(self.broken("send to", &error)),
             };
-            recorder.sent(now_ns);
             let reached = self.written_bytes + taken;
             self.written += (reached / self.content.size()) as u64;
             self.written_bytes = reached % self.content.size();
@@ -281,7 +280,7 @@ impl Line for Stream {
         }
     }
 
-    fn patience_ns(&self) -> Option<u64> {
+    fn newest_waiting_ns(&self) -> Option<u64> {
         None
     }
 

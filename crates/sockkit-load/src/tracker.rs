@@ -179,6 +179,15 @@ impl Tracker {
         None
     }
 
+    /// When the message was sent that was sent last of those that wait, if any does. Looks at many; not for every turn.
+    pub(crate) fn newest_waiting_ns(&self) -> Option<u64> {
+        let oldest = self.next.saturating_sub(self.ring.len() as u64);
+        let in_ring = (oldest..self.next).rev().map(|sequence| self.ring[self.slot(sequence)]);
+        let mut waiting = in_ring.filter(|message| message.state == State::Waiting);
+        let newest = waiting.next().map(|message| message.times);
+        newest.or(self.aside.back().map(|(_, times)| *times)).map(|times| times.sent_ns)
+    }
+
     /// Gives up the messages that were sent at `until_ns` or before and have no answer. Answers how many those are.
     pub(crate) fn give_up(&mut self, until_ns: u64) -> u64 {
         let mut given_up = 0;
@@ -547,6 +556,8 @@ mod tests {
                 prop_assert_eq!(tracker.counters(), model.counters);
                 let waiting = model.messages.iter().position(|(answered, given_up)| !answered && !given_up);
                 prop_assert_eq!(tracker.oldest_sent_ns(), waiting.map(|sequence| sequence as u64));
+                let waiting = model.messages.iter().rposition(|(answered, given_up)| !answered && !given_up);
+                prop_assert_eq!(tracker.newest_waiting_ns(), waiting.map(|sequence| sequence as u64));
             }
         }
     }

@@ -285,6 +285,20 @@ impl Batch {
         &self.names[slot]
     }
 
+    /// The way back to who sent the datagram in a slot, for an answer that leaves later.
+    ///
+    /// # Panics
+    /// If the last receive has not filled this slot.
+    pub fn way_back(&self, slot: usize) -> WayBack {
+        assert!(slot < self.filled, "there is no datagram in slot {slot}");
+        let mut way =
+            WayBack { to: self.names[slot], control: Control([0; size_of::<Control>()]), controllen: 0 };
+        if self.ancillary == Ancillary::PacketInfo {
+            way.controllen = reply_control(&self.headers[slot].msg_hdr, &self.names[slot], &mut way.control);
+        }
+        way
+    }
+
     /// Queues the first `length` bytes of a slot's buffer as the answer to its source. The answer leaves from the
     /// address that received the datagram, where the socket reports that.
     ///
@@ -350,6 +364,50 @@ impl Batch {
         }
         self.queued.clear();
         sent
+    }
+}
+
+/// The way back to who sent a datagram: its source, and the address from which the answer has to leave.
+#[derive(Clone, Copy)]
+pub struct WayBack {
+    to: SockAddr,
+    control: Control,
+    controllen: usize,
+}
+
+impl WayBack {
+    /// To whom it is.
+    pub fn to(&self) -> &SockAddr {
+        &self.to
+    }
+
+    /// sendmsg(2) of one answer, without waiting.
+    ///
+    /// # Errors
+    /// As [`crate::send_to`].
+    pub fn send(&self, fd: BorrowedFd<'_>, payload: &[u8]) -> io::Result<()> {
+        let mut part = libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
+        // SAFETY: msghdr is plain old data for which all zero bytes are a value (null pointers of length 0).
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_name = (&raw const self.to.storage).cast_mut().cast();
+        header.msg_namelen = self.to.length;
+        header.msg_iov = &raw mut part;
+        header.msg_iovlen = 1;
+        if self.controllen > 0 {
+            header.msg_control = (&raw const self.control).cast_mut().cast();
+            header.msg_controllen = self.controllen;
+        }
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the header points at the address, the payload and the control message with their true lengths. "The
+        // msghdr structure" and all of these are only read.
+        retry(|| unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, flags) })?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for WayBack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WayBack").field("to", &self.to).finish_non_exhaustive()
     }
 }
 
@@ -521,6 +579,34 @@ mod tests {
         let mut buffer = [0; 4];
         assert_eq!(client.recv(&mut buffer).unwrap(), 1);
         assert_eq!(&buffer[..1], b"b");
+    }
+
+    #[test]
+    fn an_answer_may_leave_later_from_where_it_was_asked() {
+        let server = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let on: libc::c_int = 1;
+        let size = size_of_val(&on) as libc::socklen_t;
+        // SAFETY: the pointer and the length are those of `on`, which is only read.
+        let set = unsafe {
+            libc::setsockopt(
+                server.as_raw_fd(),
+                libc::IPPROTO_IP,
+                libc::IP_PKTINFO,
+                (&raw const on).cast(),
+                size,
+            )
+        };
+        assert_eq!(set, 0);
+        let (client, port) = (udp(), server.local_addr().unwrap().port());
+        client.send_to(b"question", ("127.0.0.2", port)).unwrap();
+        let mut batch = Batch::new(2, 16, Ancillary::PacketInfo);
+        assert_eq!(batch.receive(server.as_fd(), 2).unwrap(), 1);
+        let way = batch.way_back(0);
+        assert_eq!(way.to().inet(), client.local_addr().ok());
+        way.send(server.as_fd(), b"answer").unwrap();
+        let mut buffer = [0; 16];
+        let (length, from) = client.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..length], from), (&b"answer"[..], (([127, 0, 0, 2], port)).into()));
     }
 
     #[test]

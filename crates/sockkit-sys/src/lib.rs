@@ -20,7 +20,7 @@ mod testing;
 mod uring;
 
 pub use address::{SockAddr, UNIX_PATH_MAX, UnixName};
-pub use batch::{Ancillary, Batch, Datagram, SendFailure, Sent};
+pub use batch::{Ancillary, Batch, Datagram, SendFailure, Sent, WayBack};
 pub use events::{Events, Ready};
 pub use exchange::Messages;
 pub use message::{Received, mark_messages, receive_datagram, receive_record};

@@ -14,20 +14,21 @@ use sockkit_core::{Address, Error, Listener};
 use super::Worker;
 use super::datagram::{Datagrams, Wait};
 use crate::clock::Nanos;
+use crate::faults::Kit;
 use crate::server::{Bell, Stage};
 use crate::services::Service;
 
 /// How often answers are tried again for which their peers had no room, in ms.
 const RETRY_MS: u8 = 1;
 
-impl<S: Service> Worker<S> {
+impl<S: Service, K: Kit> Worker<S, K> {
     /// Whether this is such a worker.
     ///
     /// Claims are made before a wait, so a server that ends after a number of datagrams could not know which of its
     /// waiting workers will get them: it goes by way of epoll.
     pub(super) fn is_alone(&self) -> bool {
         let one = self.datagrams.as_ref().is_some_and(|datagrams| datagrams.sockets() == 1);
-        one && self.gates.is_empty() && self.shared.limits.accept.is_none()
+        one && self.shared.faults.is_none() && self.gates.is_empty() && self.shared.limits.accept.is_none()
     }
 
     /// Serves until the server ends, or for as long as there is nothing else to wait for.

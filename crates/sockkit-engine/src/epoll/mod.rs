@@ -26,6 +26,7 @@ use sockkit_core::{Error, Session};
 use crate::clock::{Nanos, nanos};
 use crate::counters::{Counters, EndReason};
 use crate::deadlines::{Armed, Deadlines};
+use crate::faults::{Disturbed, Kit, Undisturbed};
 use crate::server::{Engine, Post, Seat, Shared, Stage};
 use crate::services::Service;
 
@@ -46,12 +47,22 @@ pub struct EpollEngine;
 
 impl Engine for EpollEngine {
     fn serve<S: Service>(seat: Seat<S>) -> Result<(), Error> {
-        let started = seat.started.clone();
-        let worker = Worker::new(seat)?;
-        // The server may have given up waiting, and then ends us.
-        let _ = started.send(());
-        worker.serve()
+        match seat.shared.faults {
+            None => serve(seat, Undisturbed),
+            Some(faults) => {
+                let kit = Disturbed::new(faults, seat.index);
+                serve(seat, kit)
+            }
+        }
     }
+}
+
+fn serve<S: Service, K: Kit>(seat: Seat<S>, kit: K) -> Result<(), Error> {
+    let started = seat.started.clone();
+    let worker = Worker::new(seat, kit)?;
+    // The server may have given up waiting, and then ends us.
+    let _ = started.send(());
+    worker.serve()
 }
 
 /// What an event, or a deadline, is about.
@@ -89,13 +100,14 @@ impl Token {
 }
 
 /// One worker: everything that its loop touches, and nothing that another worker does.
-struct Worker<S: Service> {
+struct Worker<S: Service, K: Kit> {
     shared: Arc<Shared>,
     index: usize,
     epoll: Epoll,
     gates: Vec<Gate<S>>,
-    datagrams: Option<Datagrams<S>>,
-    connections: Slab<Connection<S>>,
+    datagrams: Option<Datagrams<S, K::Detour>>,
+    connections: Slab<Connection<S, K::Outbox>>,
+    kit: K,
     deadlines: Deadlines,
     timer: Timer,
     scratch: Box<[u8]>,
@@ -111,8 +123,8 @@ struct Worker<S: Service> {
     grace_ends: Option<Nanos>,
 }
 
-impl<S: Service> Worker<S> {
-    fn new(seat: Seat<S>) -> Result<Self, Error> {
+impl<S: Service, K: Kit> Worker<S, K> {
+    fn new(seat: Seat<S>, mut kit: K) -> Result<Self, Error> {
         let fail = |errno: Errno| Error::io("set up", "epoll", &errno.into()).with_advice(EPOLL_ADVICE);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?;
         let wake = EpollEvent::new(EpollFlags::EPOLLIN, Token::Wake.pack());
@@ -128,11 +140,12 @@ impl<S: Service> Worker<S> {
         let mut worker = Self {
             now: seat.shared.clock.now(),
             gates: calls.into_iter().map(Gate::new).collect(),
-            datagrams: (!messages.is_empty()).then(|| Datagrams::new(messages, &seat.shared)),
+            datagrams: (!messages.is_empty()).then(|| Datagrams::new(messages, kit.detour(), &seat.shared)),
             shared: seat.shared,
             index: seat.index,
             epoll,
             connections: Slab::new(),
+            kit,
             deadlines: Deadlines::default(),
             timer,
             scratch: vec![0; SCRATCH].into(),
@@ -255,13 +268,16 @@ impl<S: Service> Worker<S> {
         let Some(connection) = self.connections.get(slot) else { return };
         match connection.peer.overdue(&self.shared.limits, self.now) {
             Some(reason) => self.end(slot, reason),
-            None => self.arm(slot),
+            None => {
+                self.turn(slot, Ready::DUE);
+                self.arm(slot);
+            }
         }
     }
 
     fn arm(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let deadline = connection.peer.deadline(&self.shared.limits);
+        let deadline = connection.peer.deadline(&self.shared.limits, self.now);
         self.deadlines.arm(&mut connection.armed, Token::Connection(slot).pack(), deadline);
     }
 

@@ -11,6 +11,7 @@ use sockkit_core::Error;
 use super::connection::Ready;
 use super::datagram::Wait;
 use super::{EVENTS, Worker};
+use crate::faults::Kit;
 use crate::server::Stage;
 use crate::services::Service;
 
@@ -26,7 +27,7 @@ const DIRECT_SOCKETS: usize = 4;
 const WORK: u64 = 64;
 const BYTES: u64 = 4096;
 
-impl<S: Service> Worker<S> {
+impl<S: Service, K: Kit> Worker<S, K> {
     /// Whether one more connection is to be asked directly, without a word to epoll.
     pub(super) fn takes_direct(&self) -> bool {
         self.shared.spin && self.direct.len() < DIRECT

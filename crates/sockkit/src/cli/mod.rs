@@ -3,6 +3,7 @@
 mod bench;
 mod compare;
 mod connect;
+mod fault;
 mod outputs;
 mod ping;
 mod promise;
@@ -18,6 +19,7 @@ pub(crate) use compare::{CompareArgs, FailIf, Typed};
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
+pub(crate) use fault::FaultSpec;
 pub(crate) use outputs::{OutputArgs, Place};
 pub(crate) use ping::PingArgs;
 pub(crate) use promise::{Figure, Promise, Term};
