@@ -1,7 +1,7 @@
 //! The comparisons that users script, each run as it stands in `scripts/`, as briefly as it can be.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use sockkit_stats::result::Document;
@@ -59,34 +59,15 @@ fn local_against_remote_has_our_own_server_first() {
     assert!(code == Some(2) && usage.starts_with("usage: local-against-remote "), "{usage}");
 }
 
-/// An echo server that thinks about each answer for 5 ms.
-fn slow_echo(directory: &Path, socket: &Path) -> PathBuf {
-    let path = directory.join("slow.py");
-    let program = format!(
-        "import os, signal, socket, sys, time\n\
-         def end(*_):\n    os.unlink({socket:?})\n    sys.exit()\n\
-         signal.signal(signal.SIGTERM, end)\n\
-         server = socket.socket(socket.AF_UNIX)\n\
-         server.bind({socket:?})\n\
-         server.listen()\n\
-         while True:\n    peer, _ = server.accept()\n    while data := peer.recv(65536):\n        \
-         time.sleep(0.005)\n        peer.sendall(data)\n    peer.close()\n"
-    );
-    fs::write(&path, program).expect("write it");
-    path
-}
-
 /// The same server before and after, and one that takes its time.
 #[test]
 fn before_and_after_fails_when_the_server_got_slower() {
     need_tool!("bash");
-    need_tool!("python3");
     let directory = tempfile::tempdir().expect("a directory");
     let socket = directory.path().join("s");
     let address = format!("unix:{}", socket.display());
     let server = format!("{} serve {address}", SOCKKIT.path().display());
-    // No server of ours is that slow.
-    let slower = format!("python3 {}", slow_echo(directory.path(), &socket).display());
+    let slower = format!("{server} --fault delay=5ms");
     for (after, expected) in [(&server, 0), (&slower, 1)] {
         let mut command = script("before-and-after", directory.path());
         command.args([&address, &server, after]).args(["--budget=20s", "--threshold=100%"]);

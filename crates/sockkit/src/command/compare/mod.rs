@@ -40,6 +40,7 @@ use crate::command::{file, output};
 use crate::exit::Mismatch;
 use crate::render::figures;
 use crate::render::json::json;
+use crate::render::warn;
 
 /// The budget of `--quick`.
 const QUICK: Duration = Duration::from_secs(10);
@@ -139,7 +140,7 @@ fn document(args: &CompareArgs, course: &Course<'_>, survey: &Survey, findings: 
     };
     document.warnings.extend(warnings::of(&document, course, findings));
     if let Some(saved) = &course.plan.saved {
-        document.warnings.extend(saved.differences(&document, &args.workload));
+        document.warnings.extend(saved.differences(&document, &args.workload, &course.rules));
     }
     document
 }
@@ -158,6 +159,9 @@ fn end(args: &CompareArgs, document: &Document, findings: &Findings) -> Result<(
     }
     if let Some(fail_if) = args.saved.fail_if {
         let metrics: Vec<Metric> = args.saved.fail_on.iter().map(|&name| name.into()).collect();
+        if findings.measured.blocks < findings.blocks_needed as u64 {
+            warn("--fail-if has looked at verdicts of which there can be none with so few blocks");
+        }
         failing::check(document, fail_if, &metrics)?;
     }
     Ok(())
