@@ -1,6 +1,6 @@
 //! `sockkit compare`: several arms, in blocks, until it is known by how much they differ.
 //!
-//! `plan` says what is measured, `saved` reads what was measured before; `order` and `timing` say when and how long;
+//! `plan` says what is measured, `saved` reads what was measured before; `order`, `timing` and `pace` say when and how long;
 //! these decide and touch no socket. `conduct` runs the blocks, `taking` one run with its repeats, by the rules of
 //! `disturbance`; `tally` keeps what complete blocks have found. What follows from it is said by `sockkit_stats`;
 //! `warnings` and `fairness` say what to bear in mind, `failing` makes an exit code of it.
@@ -10,6 +10,7 @@ mod disturbance;
 mod failing;
 mod fairness;
 mod order;
+mod pace;
 mod plan;
 mod preview;
 mod progress;
