@@ -61,6 +61,8 @@ pub(crate) struct Datagram {
     tracker: Tracker,
     /// Whether the message that is to be sent next has been refused once already.
     was_refused: bool,
+    /// When the last receive was that brought as much as it could, if it was the last.
+    filled_ns: Option<u64>,
 }
 
 impl Datagram {
@@ -83,6 +85,7 @@ impl Datagram {
             depth: workload.depth,
             tracker: Tracker::new(workload.depth),
             was_refused: false,
+            filled_ns: None,
         }
     }
 
@@ -145,9 +148,10 @@ impl Line for Datagram {
 
     fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Buffers) -> Result<Arrival, Error> {
         recorder.calls += 1;
-        let most = self.tracker.waiting();
+        let most = self.tracker.waiting().clamp(1, buffers.input.slots());
         let received = buffers.input.receive(self.endpoint.as_fd(), most);
         let now_ns = clock::now_ns();
+        self.filled_ns = received.as_ref().is_ok_and(|count| *count == most).then_some(now_ns);
         let count = match received {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -214,8 +218,12 @@ impl Line for Datagram {
         self.tracker.waiting() < self.depth
     }
 
-    fn check_silence(&mut self, recorder: &mut Recorder<'_>, now_ns: u64) -> Result<(), Error> {
-        let was_full = !self.has_room();
+    fn check_silence(&mut self, recorder: &mut Recorder<'_>, settled_ns: u64) -> Result<(), Error> {
+        // What has come may still be there. If it is, the next wait tells, and ends before the next receive.
+        if self.filled_ns.is_some_and(|filled_ns| filled_ns >= settled_ns) {
+            return Ok(());
+        }
+        let (was_full, now_ns) = (!self.has_room(), settled_ns);
         let given_up = self.tracker.give_up(now_ns.saturating_sub(self.timeout_ns));
         recorder.outstanding -= given_up as usize;
         recorder.lost(now_ns, given_up);
@@ -225,7 +233,7 @@ impl Line for Datagram {
         Ok(())
     }
 
-    fn close(&mut self, recorder: &mut Recorder<'_>, cut_short: bool) -> Result<(), Error> {
+    fn close(&mut self, recorder: &mut Recorder<'_>, _settled_ns: u64, cut_short: bool) -> Result<(), Error> {
         self.pace.close(recorder);
         recorder.outstanding -= self.tracker.waiting();
         let counters = self.tracker.close(cut_short);

@@ -292,12 +292,12 @@ impl Line for Stream {
         self.next - self.answered < self.depth
     }
 
-    fn check_silence(&mut self, recorder: &mut Recorder<'_>, now_ns: u64) -> Result<(), Error> {
-        if self.answered == self.next || now_ns.saturating_sub(self.heard_ns) < self.timeout_ns {
+    fn check_silence(&mut self, recorder: &mut Recorder<'_>, settled_ns: u64) -> Result<(), Error> {
+        if self.answered == self.next || settled_ns.saturating_sub(self.heard_ns) < self.timeout_ns {
             return Ok(());
         }
         // After a wrong byte it may be that bytes are missing, and that is told already.
-        if self.was_wrong && now_ns >= recorder.span().end_ns {
+        if self.was_wrong && settled_ns >= recorder.span().end_ns {
             return Ok(());
         }
         let error = Error::new(ErrorKind::TimedOut, "receive from", self.endpoint.url(), "timed out");
@@ -307,9 +307,9 @@ impl Line for Stream {
         })
     }
 
-    fn close(&mut self, recorder: &mut Recorder<'_>, cut_short: bool) -> Result<(), Error> {
+    fn close(&mut self, recorder: &mut Recorder<'_>, settled_ns: u64, cut_short: bool) -> Result<(), Error> {
         if !cut_short {
-            self.check_silence(recorder, clock::now_ns())?;
+            self.check_silence(recorder, settled_ns)?;
         }
         self.pace.close(recorder);
         // Of a run that was cut short nobody knows what would have become of the rest: it does not count as sent.
