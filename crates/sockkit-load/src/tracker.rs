@@ -113,11 +113,6 @@ impl Tracker {
         self.waiting
     }
 
-    /// Messages that were given up and have not been answered since.
-    pub(crate) fn lost(&self) -> u64 {
-        self.counters.lost
-    }
-
     /// The kernel has taken message [`Tracker::next`].
     pub(crate) fn sent(&mut self, times: Times) {
         let (next, size) = (self.next, self.ring.len() as u64);
@@ -398,7 +393,7 @@ mod tests {
             }
             assert_eq!(tracker.give_up(39), 0);
             assert_eq!(tracker.give_up(40), 1);
-            assert_eq!((tracker.waiting(), tracker.oldest_sent_ns(), tracker.lost()), (0, None, 1));
+            assert_eq!((tracker.waiting(), tracker.oldest_sent_ns(), tracker.counters().lost), (0, None, 1));
             assert_eq!(answer(&mut tracker, &content, 3), first(3, 40, true, false));
             let counters = tracker.counters();
             assert_eq!((counters.sent, counters.received, counters.lost), (4, Some(4), 0));
