@@ -104,6 +104,27 @@ fn the_books_balance() {
     assert!(summary.get(&["messages", "dropped", "rate_limit"]) > 0, "{}", summary.0);
 }
 
+/// The system calls are counted, and a round trip takes few of them.
+#[test]
+fn system_calls_are_counted() {
+    const ROUNDS: u64 = 500;
+    for (scheme, most) in [("tcp", 3), ("udp", 2), ("unix", 3), ("unix-dgram", 2), ("unix-seqpacket", 3)] {
+        let server = match SOCKKIT.serve_on(scheme, "echo", &["--workers", "1"]) {
+            Ok(server) => server,
+            Err(reason) => skip!("{reason}"),
+        };
+        let peer = server.peer();
+        for _ in 0..ROUNDS {
+            peer.echo(b"how many calls?").expect("an echo");
+        }
+        drop(peer);
+        let calls = server.summary().get(&["system_calls"]);
+        // One to receive and one to send at least, and a few to begin and to end.
+        let range = 2 * ROUNDS..=most * ROUNDS + 100;
+        assert!(range.contains(&calls), "{scheme}: {calls} calls for {ROUNDS} round trips");
+    }
+}
+
 /// `-v` tells of each peer, and lets none of them write to the terminal.
 #[test]
 fn verbose_tells_of_peers() {
@@ -319,4 +340,93 @@ fn t107_a_stdout_that_is_closed_from_the_start() {
         );
         assert!(!path.exists(), "the path stays behind");
     }
+}
+
+/// A fault that makes no sense here is told before anything is served, one that passes some listeners by is a warning.
+#[test]
+fn faults_that_do_not_apply() {
+    let udp = ["serve", "--udp", "127.0.0.1:0", "--duration", "1ms"];
+    let run = |more: &[&str]| parts(&SOCKKIT.run(&[&udp[..], more].concat()));
+    for (more, why) in [
+        (&["--fault", "chunk=7"][..], "cannot inject --fault chunk: it does not apply to udp://127.0.0.1:0"),
+        (&["--fault", "drop=1%", "--fault", "drop=2%"], "cannot inject --fault drop: it is given twice"),
+        (&["--fault", "dorp=1%"], "no fault is called \"dorp\" (there are delay, drop, "),
+        (&["--fault", "drop"], "drop of how much? write drop=1%"),
+        (&["--fault", "drop=2"], "\"2\" is no share: write 1%, 0.5% or 0.01"),
+        (&["--fault-seed", "1"], "--fault <FAULT=AMOUNT>"),
+    ] {
+        let (code, stdout, stderr) = run(more);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{more:?}: {stderr}");
+        assert!(stderr.contains(why), "{more:?}: {stderr}");
+    }
+    let (code, _, stderr) = run(&["--tcp", "127.0.0.1:0", "--fault", "chunk=7", "--fault", "delay=1ms"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("warning")).collect();
+    assert_eq!(warnings, ["sockkit: warning: --fault chunk does not apply to udp://127.0.0.1:0"]);
+}
+
+/// The seed is told, so that a run can be repeated.
+#[test]
+fn the_seed_of_the_faults_is_told() {
+    let line = |seed: &[&str]| {
+        let args = ["serve", "--udp", "127.0.0.1:0", "--duration", "1ms", "--fault", "drop=1%"];
+        let (_, _, stderr) = parts(&SOCKKIT.run(&[&args[..], seed].concat()));
+        stderr
+            .lines()
+            .find(|line| line.contains("--fault-seed "))
+            .map(str::to_owned)
+            .expect("a line with the seed")
+    };
+    assert_eq!(line(&["--fault-seed", "42"]), "sockkit: faults are drawn from --fault-seed 42");
+    assert_ne!(line(&[]), line(&[]), "the same seed twice");
+}
+
+/// A server that is started by a command of its own ends with it, though that is killed and can say nothing.
+#[test]
+fn a_server_ends_with_its_parent() {
+    for line in [
+        "\"$0\" serve --json --tcp 127.0.0.1:0 --exit-with-parent & wait",
+        "\"$0\" serve --json --tcp 127.0.0.1:0 --exit-with-parent=$$ & wait",
+    ] {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).arg(SOCKKIT.path()).stdout(Stdio::piped());
+        let mut parent = command.spawn().expect("start");
+        let mut stdout = BufReader::new(parent.stdout.take().expect("a pipe"));
+        let mut ready = String::new();
+        stdout.read_line(&mut ready).expect("a ready line");
+        assert!(ready.contains("listening"), "{ready}");
+        parent.kill().expect("kill the parent");
+        parent.wait().expect("its end");
+        // Its end of the pipe is closed when it is gone.
+        let last = within_patience(move || stdout.lines().map_while(Result::ok).last());
+        assert!(last.is_some_and(|line| line.contains("\"summary\"")), "not in good order");
+    }
+}
+
+/// A parent that is gone before the server could ask to be told is known to be gone.
+#[test]
+fn a_server_does_not_start_without_its_parent() {
+    for round in 0..20 {
+        let mut command = Command::new("sh");
+        let line = "\"$0\" serve --json --tcp 127.0.0.1:0 --exit-with-parent=$$ &";
+        let output = within_patience({
+            command.args(["-c", line]).arg(SOCKKIT.path());
+            move || command.output().expect("both have closed their ends")
+        });
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(stdout.is_empty() || stdout.contains("summary"), "round {round}: {stdout}");
+    }
+    let (code, stdout, stderr) =
+        parts(&SOCKKIT.run(&["serve", "--tcp", "127.0.0.1:0", "--exit-with-parent=1"]));
+    if std::process::id() != 1 {
+        assert_eq!((code, stdout.as_str()), (Some(6), ""), "{stderr}");
+        assert!(stderr.contains("the parent process 1 is gone already"), "{stderr}");
+    }
+}
+
+/// What `work` answers, on a thread that is given so much time.
+fn within_patience<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(work()));
+    receiver.recv_timeout(PATIENCE).expect("an end in time")
 }

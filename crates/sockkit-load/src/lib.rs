@@ -14,6 +14,7 @@ mod datagram;
 mod message;
 mod open;
 mod outcome;
+mod ping;
 mod recorder;
 mod run;
 mod schedule;
@@ -32,5 +33,6 @@ mod work;
 mod workload;
 
 pub use outcome::{Interval, Outcome, Usage};
+pub use ping::{Books, Ping, PingObserver, Pinged, Reply, RoundTrips, Verdict, Wish, ping};
 pub use run::{Observer, run};
 pub use workload::{Arrivals, Mode, Pacing, Tuning, Verify, Workload};

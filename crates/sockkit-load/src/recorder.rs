@@ -109,7 +109,7 @@ pub(crate) struct Report {
 pub(crate) struct Recorder<'a> {
     window: &'a Window,
     mailbox: &'a Mailbox,
-    /// Whether there is a schedule: then a message counts by when it was due, else by when its answer came.
+    /// Whether there is a schedule: then a response counts by when it was due, else by when its answer came.
     open: bool,
     span: Span,
     tally: Box<Tally>,
@@ -209,11 +209,12 @@ impl<'a> Recorder<'a> {
         let service_ns = now_ns - times.sent_ns;
         self.longest_ns = self.longest_ns.max(service_ns);
         self.newest_answered_ns = self.newest_answered_ns.max(times.sent_ns);
+        // How much was done counts by when it was done; how long it took, by when it was due. A peer that falls behind
+        // answers in the measured time what was due before, and after it what was due in it.
+        self.passed(now_ns, count, bytes);
         if !self.span.contains(if self.open { times.due_ns } else { now_ns }) {
             return;
         }
-        self.tally.messages += count;
-        self.tally.bytes += bytes;
         if self.open {
             self.tally.response.record_n(now_ns.saturating_sub(times.due_ns), count);
             self.service.record_n(service_ns, count);

@@ -71,7 +71,7 @@ pub fn run(target: &Target, workload: &Workload, observer: &mut dyn Observer) ->
     let Some(endpoints) = open::all(target, workload, count, observer)? else {
         return Ok(outcome(target.to_string(), Options::default(), workload, 0, &[]));
     };
-    let (address, options) = (endpoints[0].url(), tuning::in_force(&endpoints[0], workload));
+    let (address, options) = (endpoints[0].url(), tuning::in_force(&endpoints[0], &workload.tuning));
     let _slack = Slack::none();
     let (reports, elapsed_ns) = Crew::new(workload).run(endpoints, observer)?;
     Ok(outcome(address, options, workload, elapsed_ns, &reports))

@@ -10,7 +10,7 @@ use sockkit_core::transport::Form;
 use sockkit_core::{Address, Endpoint, Error, Framing};
 use sockkit_stats::result::Options;
 
-use crate::workload::{Tuning, Workload};
+use crate::workload::Tuning;
 
 sockopt_impl!(
     /// How long a receive asks the device before it sleeps, in microseconds, socket(7).
@@ -75,8 +75,8 @@ pub(crate) fn quickack(socket: BorrowedFd<'_>) {
     let _ = setsockopt(&socket, QuickAck, &1);
 }
 
-/// The options in force on a socket. What its transport does not have is `None`.
-pub(crate) fn in_force(endpoint: &Endpoint, workload: &Workload) -> Options {
+/// The options in force on a socket to which `tuning` was applied. What its transport does not have is `None`.
+pub(crate) fn in_force(endpoint: &Endpoint, tuning: &Tuning) -> Options {
     let (socket, traits) = (endpoint.as_fd(), endpoint.transport().traits());
     let (inet, v6) = (traits.form == Form::HostPort, is_v6(endpoint.peer()));
     let tcp = inet && traits.framing == Framing::Stream;
@@ -99,7 +99,7 @@ pub(crate) fn in_force(endpoint: &Endpoint, workload: &Workload) -> Options {
     };
     if tcp {
         options.nodelay = getsockopt(&socket, sockopt::TcpNoDelay).ok();
-        options.quickack = Some(workload.tuning.quickack);
+        options.quickack = Some(tuning.quickack);
         options.mss = getsockopt(&socket, sockopt::TcpMaxSeg).ok().map(u64::from);
         options.congestion = getsockopt(&socket, sockopt::TcpCongestion)
             .ok()

@@ -87,21 +87,26 @@ impl Late {
         true
     }
 
-    /// Tries each answer that is first among those to its peer, and tells what becomes of it.
+    /// Tries each answer that is first among those to its peer, and tells what becomes of it. Answers how many system
+    /// calls that took.
     pub(super) fn retry<'a>(
         &mut self,
         now: Nanos,
         socket: impl Fn(usize) -> BorrowedFd<'a>,
         mut tell: impl FnMut(Fate),
-    ) {
+    ) -> usize {
         self.next_try = now + INTERVAL;
         let mut full: Vec<(usize, SockAddr)> = Vec::new();
+        let mut calls = 0;
         self.answers.retain(|answer| {
             let peer = (answer.socket, answer.to);
             let expired = now >= answer.until;
             let outcome = match full.contains(&peer) {
                 true => Err(io::ErrorKind::WouldBlock.into()),
-                false => sockkit_sys::send_to(socket(answer.socket), &answer.payload, &answer.to),
+                false => {
+                    calls += 1;
+                    sockkit_sys::send_to(socket(answer.socket), &answer.payload, &answer.to)
+                }
             };
             let fate = match outcome {
                 Ok(()) => Fate::Sent(answer.payload.len()),
@@ -118,6 +123,7 @@ impl Late {
             tell(fate);
             false
         });
+        calls
     }
 
     /// Gives all of them up: how many there were.
