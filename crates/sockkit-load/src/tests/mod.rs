@@ -142,7 +142,6 @@ struct Diary {
     every: Option<Duration>,
     intervals: Vec<Interval>,
     cancel_after: Option<Duration>,
-    asked: std::cell::Cell<Option<Instant>>,
 }
 
 impl Observer for Diary {
@@ -163,9 +162,8 @@ impl Observer for Diary {
     }
 
     fn is_cancelled(&self) -> bool {
-        let first = self.asked.get().unwrap_or_else(Instant::now);
-        self.asked.set(Some(first));
-        self.cancel_after.is_some_and(|after| first.elapsed() >= after)
+        let since = self.begun.map(|begun| begun.elapsed());
+        self.cancel_after.is_some_and(|after| since.is_some_and(|since| since >= after))
     }
 }
 
