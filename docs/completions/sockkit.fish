@@ -29,6 +29,7 @@ complete -c sockkit -n "__fish_sockkit_needs_command" -s V -l version -d 'Print 
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "ping" -d 'Time round trips to an echo server'
+complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "bench" -d 'Measure round trips, throughput or connections of one target or several'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "compare" -d 'Tell which transport or server is faster, by how much, and how sure that is'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "report" -d 'Show saved results again, in any form'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
@@ -64,11 +65,14 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l max-memory -d 
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l backlog -d 'Connections that may wait to be accepted (capped by net.core.somaxconn)' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l rcvbuf -d 'Bytes of SO_RCVBUF (capped by net.core.rmem_max) [default: 4MiB on UDP, else the kernel\'s]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l sndbuf -d 'Bytes of SO_SNDBUF (capped by net.core.wmem_max) [default: 4MiB on UDP, else the kernel\'s]' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l workers -d 'Threads, each with a loop of its own [default: one for each processor]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l workers -d 'Threads, each with a loop of its own [default: one for each processor, with --spin one]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l unix-mode -d 'Permissions of Unix socket paths, in octal' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l rate-limit -d 'Datagrams a second that are read from one address (IPv6: one /64), the others are dropped; 0 is no limit [default: 1000 for remote sources, no limit for those on this machine]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l fault -d 'Do this wrong on purpose, to test clients: drop=1%, delay=5ms and so on; may be given for several faults' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l fault-seed -d 'Draw what is random from this: the same seed strikes the same messages of one client of one worker [default: another one each time, told on stderr]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -s v -l verbose -d 'Log each peer on stderr'
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l json -d 'Print the ready lines, the counters and the summary as JSON, one object a line, on stdout'
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l spin -d 'Never sleep: ask the sockets again and again. The shortest round trips, for a whole processor a worker (one worker, where --workers says nothing else); for measurements'
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l allow-amplification -d 'Answer with more bytes than were asked with (and more than 32): others can aim the answers at a victim'
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l allow-any-source -d 'Answer datagrams from well-known ports, from our own addresses, from and to multicast and broadcast: two servers can be made to answer each other for ever'
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -118,6 +122,54 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l json -d 'Write 
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l spin -d 'Wait by asking again and again instead of sleeping: takes a whole processor'
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s q -l quiet -d 'No line for each reply, only the summary'
 complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l tcp -d 'Measure: TCP over IPv4 or IPv6; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l udp -d 'Measure: UDP datagrams over IPv4 or IPv6; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l mptcp -d 'Measure: multipath TCP over IPv4 or IPv6; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l unix -d 'Measure: Unix-domain stream socket; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l unix-dgram -d 'Measure: Unix-domain datagram socket; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l unix-seqpacket -d 'Measure: Unix-domain socket with a connection that keeps message boundaries; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l duration -d 'How long each round is measured' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l warmup -d 'How long the load is on before each round is measured' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l rounds -d 'Rounds of each arm, with connections (and an embedded server) of their own; figures are their medians, and have intervals from 6 rounds on [default: 1]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l max-rate-under -d 'Search the highest rate that keeps a promise, such as \'p99<1ms\'' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l max-loss -d 'Exit 1 if more than this share of the messages of an arm is lost' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l server-pid -d 'The process of a server that sockkit has not started, to measure its cost too' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l mode -d 'What to measure' -r -f -a "echo\t'Round trips'
+send\t'One way, to a discard service'
+receive\t'One way, from a chargen service'
+connect\t'Connections: each is opened, makes one round trip and is closed'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l size -d 'Bytes in a message: one size, a list (64,1KiB), or powers of two (64..64KiB)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l connections -d 'Connections at a time; a list makes an arm of each' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l depth -d 'Messages outstanding on each connection, in an open loop the most that may be; a list makes an arm of each [default: 1; in an open loop 1024 over all connections, at least 16 on each]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l rate -d 'Open loop: messages a second over all connections, by a schedule that waits for no answer' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l threads -d 'Threads of the load generator' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l placement -d 'On which processors the two ends run; the server only where it is our own' -r -f -a "free\t'Wherever the kernel puts them'
+same-core\t'Both on one processor'
+cross-core\t'The server on one, the generator on others'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l verify -d 'Which answers are compared with what was sent [default: full for echo and connect, else off]' -r -f -a "full\t'Every byte of every answer'
+sample\t'Every byte of one in a hundred, and the lengths of the others'
+off\t'Lengths only'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l timeout -d 'After how long a datagram is given up as lost, and a silent connection as dead' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l connect-timeout -d 'How long connecting may take' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l seed -d 'What all that is random is drawn from [default: drawn at the start, and printed]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l nodelay -d 'TCP_NODELAY: send small segments at once' -r -f -a "true\t''
+false\t''"
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l rcvbuf -d 'Bytes of SO_RCVBUF, at both ends where the server is our own (capped by net.core.rmem_max)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l sndbuf -d 'Bytes of SO_SNDBUF, likewise (capped by net.core.wmem_max)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l busy-poll -d 'SO_BUSY_POLL: microseconds for which a receive polls the device' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l congestion -d 'TCP_CONGESTION: the algorithm, such as cubic or bbr' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l tos -d 'IP_TOS or IPV6_TCLASS, 0 to 255' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l ttl -d 'IP_TTL or IPV6_UNICAST_HOPS, 1 to 255' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l interval -d 'Tell how it goes, at this interval [default: 1s with --json-lines]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l json -d 'Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of the table' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l csv -d 'The same as CSV: a line for each arm, figures in ns and per second, empty where nothing is known' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l markdown -d 'The same as Markdown: the tables of the terminal for GitHub, with the environment' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l html -d 'The same as a page for a browser, self-contained: percentile curves, sweeps, tables' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l poisson -d 'Spread the messages of an open loop at random (a Poisson process), as those of many users are'
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l spin -d 'Wait by asking again and again, at both ends where the server is our own; burns a processor for each thread'
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l quickack -d 'TCP_QUICKACK: acknowledge at once'
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l json-lines -d 'Print the intervals, and at last the result, as JSON on stdout, one object a line'
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l tcp -d 'Measure: TCP over IPv4 or IPv6; without an address, against a server of our own' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l udp -d 'Measure: UDP datagrams over IPv4 or IPv6; without an address, against a server of our own' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l mptcp -d 'Measure: multipath TCP over IPv4 or IPv6; without an address, against a server of our own' -r
@@ -125,9 +177,10 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l unix -d 'Mea
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l unix-dgram -d 'Measure: Unix-domain datagram socket; without an address, against a server of our own' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l unix-seqpacket -d 'Measure: Unix-domain socket with a connection that keeps message boundaries; without an address, against a server of our own' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l budget -d 'How long the whole comparison may take; it ends sooner when --precision is reached' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l blocks -d 'End after so many blocks, if neither --precision nor the budget has ended it before [default: until then; runs are as long as leaves room for about 12, or 8 with --quick]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l precision -d 'How far every interval may reach from its estimate to be narrow enough' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l threshold -d 'The smallest difference that matters [default: what two runs of the same differ by, with its interval]' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l duration -d 'How long each run is measured [default: 50ms to 1s, so that about 12 blocks fit into the budget]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l duration -d 'How long each run is measured [default: 50ms to 1s, as --blocks has it]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l warmup -d 'How long the load is on before each run is measured [default: a tenth of the run, at least 20ms]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l save -d 'Save the result, whole or not at all, for --against and `sockkit report`' -r -F
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l against -d 'Compare each arm with the same arm of a saved result; without a TARGET, all arms that it has' -r -F
@@ -182,12 +235,13 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand info" -l json -d 'Print 
 complete -c sockkit -n "__fish_sockkit_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping compare report info completions man help" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping compare report info completions man help" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping compare report info completions man help" -f -a "ping" -d 'Time round trips to an echo server'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping compare report info completions man help" -f -a "compare" -d 'Tell which transport or server is faster, by how much, and how sure that is'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping compare report info completions man help" -f -a "report" -d 'Show saved results again, in any form'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping compare report info completions man help" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping compare report info completions man help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping compare report info completions man help" -f -a "man" -d 'Print a manual page, as troff'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping compare report info completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "ping" -d 'Time round trips to an echo server'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "bench" -d 'Measure round trips, throughput or connections of one target or several'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "compare" -d 'Tell which transport or server is faster, by how much, and how sure that is'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "report" -d 'Show saved results again, in any form'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "man" -d 'Print a manual page, as troff'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::poll::PollFlags;
 use nix::sys::socket::{Backlog, setsockopt, sockopt};
-use sockkit_sys::{Ancillary, Batch, UnixName};
+use sockkit_sys::{Ancillary, Batch, SockAddr, UnixName};
 
 use crate::address::Address;
 use crate::deadline::Deadline;
@@ -14,7 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
 use crate::options::Options;
 use crate::target::Target;
-use crate::transport::{Form, Role, Session, Sharing, Transport};
+use crate::transport::{Framing, Role, Session, Sharing, Transport};
 use crate::unix_path::{self, UnixPath};
 
 /// A socket on which peers arrive: as connections ([`Listener::accept`]) or as datagrams ([`Listener::recv_from`]),
@@ -145,14 +145,6 @@ fn explain(transport: &dyn Transport, address: &Address, error: &io::Error) -> E
     }
 }
 
-/// What a batch of datagrams from this transport has room for besides their bytes.
-fn ancillary(transport: &dyn Transport) -> Ancillary {
-    match transport.traits().form {
-        Form::HostPort => Ancillary::PacketInfo,
-        Form::Path => Ancillary::None,
-    }
-}
-
 /// An address with its scheme.
 pub(crate) struct Url<'a>(pub(crate) &'a dyn Transport, pub(crate) &'a Address);
 
@@ -176,6 +168,15 @@ impl Listener {
     /// The address as a URL: `tcp://127.0.0.1:41234`.
     pub fn url(&self) -> String {
         Url(self.transport, &self.address).to_string()
+    }
+
+    /// What a batch of datagrams from it needs room for besides their bytes: where the packet information is asked for,
+    /// as [`Transport::configure`] does for all but loopback addresses, that.
+    pub fn ancillary(&self) -> Ancillary {
+        match &self.address {
+            Address::Inet(inet) if !inet.ip().is_loopback() => Ancillary::PacketInfo,
+            _ => Ancillary::None,
+        }
     }
 
     /// Another listener for the same peers. With [`Options::reuse_port`] and an internet address it is a socket of its
@@ -206,6 +207,18 @@ impl Listener {
         Ok(Self { transport: self.transport, address: self.address.clone(), _path: None, socket })
     }
 
+    /// Takes a connection that waits: accept4(2), without waiting, and what the new socket does not inherit.
+    ///
+    /// # Errors
+    /// As [`sockkit_sys::accept`].
+    pub fn take(&self) -> io::Result<(OwnedFd, SockAddr)> {
+        let (socket, peer) = sockkit_sys::accept(self.as_fd())?;
+        if self.transport.traits().framing == Framing::Message {
+            sockkit_sys::mark_messages(socket.as_fd())?;
+        }
+        Ok((socket, peer))
+    }
+
     /// Waits for a peer and accepts its connection.
     ///
     /// # Errors
@@ -214,7 +227,7 @@ impl Listener {
     pub fn accept(&self, deadline: Deadline) -> Result<Endpoint, Error> {
         let fail = |error: &io::Error| Error::io("accept on", self.url(), error);
         loop {
-            match sockkit_sys::accept(self.as_fd()) {
+            match self.take() {
                 Ok((socket, peer)) => {
                     let peer = Address::from_kernel(&peer).unwrap_or(Address::Unix(UnixName::Unnamed));
                     return Ok(Endpoint::connected(self.transport, socket, peer));
@@ -235,7 +248,7 @@ impl Listener {
     /// is lost.
     pub fn recv_from(&self, buffer: &mut [u8], deadline: Deadline) -> Result<(usize, Address), Error> {
         let fail = |error: &io::Error| Error::io("receive on", self.url(), error);
-        let mut batch = Batch::new(1, buffer.len().max(1), ancillary(self.transport));
+        let mut batch = Batch::new(1, buffer.len().max(1), self.ancillary());
         loop {
             match batch.receive(self.as_fd(), 1) {
                 Ok(_) => break,

@@ -19,19 +19,21 @@ use sockkit_core::Framing;
 use crate::clock::{Nanos, nanos};
 use crate::counters::EndReason;
 use crate::limits::Limits;
-use crate::queue::Queue;
+use crate::queue::{Cut, Injected, Origin, Outbox, Queue, Waiting};
 use crate::services::{Hearing, Occasion, Service, Speech};
 
 /// The state of one connected peer.
 #[derive(Debug)]
-pub(crate) struct Conversation<S: Service> {
+pub(crate) struct Conversation<S: Service, Q = Queue> {
     state: S::State,
-    queue: Queue,
+    queue: Q,
     framing: Framing,
     phase: Phase,
     peer_ended: bool,
     /// Not reading, because too much waits for the peer.
     paused: bool,
+    /// Our side was ended on purpose, in the middle.
+    was_cut: bool,
     last_activity: Nanos,
     /// Since when the peer has taken nothing of what waits for it.
     stalled_since: Option<Nanos>,
@@ -57,15 +59,6 @@ pub(crate) enum Heard {
     TooLate,
 }
 
-/// Where bytes to be sent come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// What the peer sent, on its way back.
-    Answer,
-    /// What the service says of its own accord.
-    Speech,
-}
-
 /// What an engine is to do with the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -75,17 +68,20 @@ pub(crate) enum Next {
     ShutdownWrite,
     /// Close it: all is done.
     Close,
+    /// Reset it, in the middle.
+    Reset,
 }
 
-impl<S: Service> Conversation<S> {
-    pub(crate) fn open(service: &S, occasion: &Occasion<'_>, now: Nanos) -> Self {
+impl<S: Service, Q: Outbox> Conversation<S, Q> {
+    pub(crate) fn open(service: &S, occasion: &Occasion<'_>, queue: Q, now: Nanos) -> Self {
         Self {
             state: service.open(occasion),
-            queue: Queue::default(),
+            queue,
             framing: occasion.framing,
             phase: Phase::Talking,
             peer_ended: false,
             paused: false,
+            was_cut: false,
             last_activity: now,
             stalled_since: None,
         }
@@ -93,13 +89,13 @@ impl<S: Service> Conversation<S> {
 
     /// Whether the service has something to say before it is spoken to, or ends at once.
     pub(crate) fn speaks(&self, service: &S) -> bool {
-        service.speech(&self.state) != Speech::Silent
+        self.speech(service) != Speech::Silent
     }
 
     /// How many bytes may be read from the peer now. 0 means that reading is paused or over.
     ///
     /// Of a stream never more is read than may be held, so `max_queue` is exact. A message cannot be read in part:
-    /// messages are read only while none waits, so at most one is held.
+    /// messages are read only while none waits, so at most one is held. (What delays answers on purpose holds more.)
     pub(crate) fn room(&mut self, limits: &Limits) -> usize {
         if self.peer_ended || self.phase == Phase::Flushing {
             return 0;
@@ -107,15 +103,15 @@ impl<S: Service> Conversation<S> {
         if matches!(self.phase, Phase::Lingering { .. }) {
             return usize::MAX;
         }
-        let most = match self.framing {
-            Framing::Message => return if self.queue.is_empty() { usize::MAX } else { 0 },
-            Framing::Stream => limits.max_queue.max(1),
-        };
-        self.paused &= self.queue.len() > most / 2;
+        let most = limits.max_queue.max(1);
+        if self.framing == Framing::Message {
+            return self.queue.room(Framing::Message, most);
+        }
+        self.paused &= self.queue.waiting().bytes > most / 2;
         if self.paused {
             return 0;
         }
-        let room = most.saturating_sub(self.queue.len());
+        let room = self.queue.room(Framing::Stream, most);
         self.paused = room == 0;
         room
     }
@@ -123,7 +119,7 @@ impl<S: Service> Conversation<S> {
     /// The peer has sent this.
     pub(crate) fn hear(&mut self, service: &S, data: &[u8], now: Nanos) -> Heard {
         if let Phase::Lingering { .. } = self.phase {
-            return match service.speech(&self.state) {
+            return match self.speech(service) {
                 Speech::Silent => Heard::TooLate,
                 _ => Heard::Discarded,
             };
@@ -137,25 +133,17 @@ impl<S: Service> Conversation<S> {
 
     /// Whether nothing waits for the peer, so that an answer may be sent directly.
     pub(crate) fn is_clear(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_clear()
     }
 
     /// This part of an answer could not be sent yet.
-    pub(crate) fn hold(&mut self, rest: &[u8]) {
-        match self.framing {
-            Framing::Stream => self.queue.push(rest),
-            Framing::Message => self.queue.push_message(rest),
-        }
+    pub(crate) fn hold(&mut self, rest: &[u8], now: Nanos) {
+        self.queue.push(rest, self.framing, now);
     }
 
-    /// Bytes held for the peer.
-    pub(crate) fn held(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// Messages held for the peer; 0 on a stream.
-    pub(crate) fn held_messages(&self) -> usize {
-        self.queue.messages()
+    /// What is held for the peer.
+    pub(crate) fn held(&self) -> Waiting {
+        self.queue.waiting()
     }
 
     /// The peer has ended its side.
@@ -179,15 +167,17 @@ impl<S: Service> Conversation<S> {
     }
 
     /// What to send next: bytes of a stream, or one message. An answer that waits goes before anything else.
-    pub(crate) fn output<'a>(&'a self, service: &'a S) -> Option<(Origin, &'a [u8])> {
-        if !self.queue.is_empty() {
-            return Some((Origin::Answer, self.queue.front()));
+    pub(crate) fn output<'a>(&'a self, service: &'a S, now: Nanos) -> Option<(Origin, &'a [u8])> {
+        if !self.queue.waiting().is_nothing() {
+            return self.queue.front(now);
         }
         if matches!(self.phase, Phase::Lingering { .. }) {
             return None;
         }
-        match service.speech(&self.state) {
-            Speech::Says(words) if !self.is_cut(service) => Some((Origin::Speech, words)),
+        match self.speech(service) {
+            Speech::Says(words) if !self.is_cut(service) => {
+                self.queue.pass(words, now).map(|words| (Origin::Speech, words))
+            }
             _ => None,
         }
     }
@@ -195,8 +185,11 @@ impl<S: Service> Conversation<S> {
     /// So many bytes of [`Conversation::output`] have been sent.
     pub(crate) fn sent(&mut self, service: &S, origin: Origin, bytes: usize, now: Nanos) {
         match origin {
-            Origin::Answer => self.queue.pop(bytes),
-            Origin::Speech => service.said(&mut self.state, bytes),
+            Origin::Answer | Origin::Copy => self.queue.pop(bytes, now),
+            Origin::Speech => {
+                service.said(&mut self.state, bytes);
+                self.queue.passed(bytes, now);
+            }
         }
         self.progressed(now);
     }
@@ -220,17 +213,40 @@ impl<S: Service> Conversation<S> {
     /// Whether, for a service that only answers, there is nothing to send, to end or to wait for but the peer's next
     /// words. The usual state by far, so engines may ask this first.
     pub(crate) fn is_settled(&self) -> bool {
-        self.phase == Phase::Talking && self.queue.is_empty() && !self.peer_ended
+        self.phase == Phase::Talking
+            && !self.peer_ended
+            && self.queue.waiting().is_nothing()
+            && self.queue.cut().is_none()
+    }
+
+    /// Whether our side was ended in the middle.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.was_cut
+    }
+
+    /// What has been done wrong since this was last asked.
+    pub(crate) fn injected(&mut self) -> Option<Injected> {
+        self.queue.injected()
     }
 
     /// What comes next, once there is no more to send now.
     pub(crate) fn next(&mut self, service: &S, now: Nanos) -> Next {
-        if !self.queue.is_empty() {
+        match self.queue.cut() {
+            Some(Cut::Reset) => return Next::Reset,
+            Some(Cut::HalfClose) if !self.has_said_all() => {
+                self.queue.abandon();
+                self.was_cut = true;
+                self.phase = Phase::Lingering { since: now };
+                return if self.peer_ended { Next::Close } else { Next::ShutdownWrite };
+            }
+            _ => {}
+        }
+        if !self.queue.waiting().is_nothing() {
             return Next::Wait;
         }
         let over = match self.phase {
             Phase::Lingering { .. } => true,
-            Phase::Talking | Phase::Draining | Phase::Flushing => match service.speech(&self.state) {
+            Phase::Talking | Phase::Draining | Phase::Flushing => match self.speech(service) {
                 Speech::Done => true,
                 Speech::Says(_) => self.is_cut(service),
                 Speech::Silent => self.peer_ended || self.phase == Phase::Flushing,
@@ -248,8 +264,9 @@ impl<S: Service> Conversation<S> {
     }
 
     /// When to look at the conversation again, if nothing happens before.
-    pub(crate) fn deadline(&self, limits: &Limits) -> Option<Nanos> {
-        self.deadlines(limits).into_iter().flatten().map(|(moment, _)| moment).min()
+    pub(crate) fn deadline(&self, limits: &Limits, now: Nanos) -> Option<Nanos> {
+        let wakes_at = self.queue.wakes_at(now);
+        self.deadlines(limits).into_iter().flatten().map(|(moment, _)| moment).chain(wakes_at).min()
     }
 
     /// Which limit has been overstepped, if any.
@@ -278,6 +295,10 @@ impl<S: Service> Conversation<S> {
         ]
     }
 
+    fn speech<'a>(&'a self, service: &'a S) -> Speech<'a> {
+        if self.queue.is_mute() { Speech::Silent } else { service.speech(&self.state) }
+    }
+
     /// An endless speech ends with the server.
     fn is_cut(&self, service: &S) -> bool {
         self.phase != Phase::Talking && service.is_endless()
@@ -300,7 +321,7 @@ mod tests {
     fn open(service: &Builtin, framing: Framing) -> Conversation<Builtin> {
         let peer = Address::Inet(SocketAddr::from(([127, 0, 0, 1], 9)));
         let occasion = Occasion { peer: &peer, host: "here", now: Some(SystemTime::UNIX_EPOCH), framing };
-        Conversation::open(service, &occasion, 0)
+        Conversation::open(service, &occasion, Queue::default(), 0)
     }
 
     #[test]
@@ -310,20 +331,20 @@ mod tests {
         let mut talk = open(&echo, Framing::Stream);
         assert_eq!(talk.room(&limits), 10);
         assert_eq!(talk.hear(&echo, b"0123456789", 0), Heard::Reflect);
-        talk.hold(b"0123456789");
+        talk.hold(b"0123456789", 0);
         assert_eq!(talk.room(&limits), 0);
         talk.sent(&echo, Origin::Answer, 4, 1);
         assert_eq!(talk.room(&limits), 0, "6 of 10 wait: more than half");
         talk.sent(&echo, Origin::Answer, 1, 2);
         assert_eq!(talk.room(&limits), 5);
-        assert_eq!(talk.output(&echo), Some((Origin::Answer, &b"56789"[..])));
+        assert_eq!(talk.output(&echo, 0), Some((Origin::Answer, &b"56789"[..])));
     }
 
     #[test]
     fn an_echo_ends_when_its_peer_has_and_all_has_gone_back() {
         let echo = Builtin::Echo;
         let mut talk = open(&echo, Framing::Stream);
-        talk.hold(b"rest");
+        talk.hold(b"rest", 0);
         talk.peer_ended(1);
         assert_eq!(talk.next(&echo, 1), Next::Wait);
         talk.sent(&echo, Origin::Answer, 4, 2);
@@ -336,9 +357,9 @@ mod tests {
         let greet = Builtin::Greet(Greeting::new("hello"));
         let mut talk = open(&greet, Framing::Stream);
         assert_eq!(talk.hear(&greet, b"a megabyte", 0), Heard::Discarded);
-        assert_eq!(talk.output(&greet), Some((Origin::Speech, &b"hello"[..])));
+        assert_eq!(talk.output(&greet, 0), Some((Origin::Speech, &b"hello"[..])));
         talk.sent(&greet, Origin::Speech, 2, 0);
-        assert_eq!(talk.output(&greet), Some((Origin::Speech, &b"llo"[..])));
+        assert_eq!(talk.output(&greet, 0), Some((Origin::Speech, &b"llo"[..])));
         talk.sent(&greet, Origin::Speech, 3, SECOND);
         assert_eq!(talk.next(&greet, SECOND), Next::ShutdownWrite);
         assert_eq!(talk.next(&greet, SECOND), Next::Wait);
@@ -356,11 +377,11 @@ mod tests {
         let limits = Limits { write_timeout: Some(Duration::from_secs(30)), ..Limits::default() };
         let echo = Builtin::Echo;
         let mut talk = open(&echo, Framing::Stream);
-        talk.hold(b"x");
+        talk.hold(b"x", 0);
         talk.blocked(SECOND);
         talk.blocked(20 * SECOND);
         talk.hear(&echo, b"y", 30 * SECOND);
-        assert_eq!(talk.deadline(&limits), Some(31 * SECOND));
+        assert_eq!(talk.deadline(&limits, 0), Some(31 * SECOND));
         assert_eq!(talk.overdue(&limits, 31 * SECOND), Some(EndReason::WriteTimeout));
         talk.sent(&echo, Origin::Answer, 1, 31 * SECOND);
         assert_eq!(talk.overdue(&limits, 40 * SECOND), None);
@@ -383,10 +404,10 @@ mod tests {
     fn an_endless_speech_ends_with_the_server() {
         let chargen = Builtin::Chargen;
         let mut talk = open(&chargen, Framing::Stream);
-        assert!(talk.output(&chargen).is_some());
+        assert!(talk.output(&chargen, 0).is_some());
         assert_eq!(talk.next(&chargen, 0), Next::Wait);
         talk.drain();
-        assert_eq!(talk.output(&chargen), None);
+        assert_eq!(talk.output(&chargen, 0), None);
         assert_eq!(talk.next(&chargen, 0), Next::ShutdownWrite);
     }
 
@@ -395,10 +416,10 @@ mod tests {
         let (echo, limits) = (Builtin::Echo, Limits::default());
         let mut talk = open(&echo, Framing::Message);
         assert_eq!(talk.room(&limits), usize::MAX);
-        talk.hold(b"");
+        talk.hold(b"", 0);
         assert!(!talk.is_clear(), "an empty message waits too");
         assert_eq!(talk.room(&limits), 0);
-        assert_eq!(talk.output(&echo), Some((Origin::Answer, &b""[..])));
+        assert_eq!(talk.output(&echo, 0), Some((Origin::Answer, &b""[..])));
         talk.sent(&echo, Origin::Answer, 0, 0);
         assert_eq!(talk.room(&limits), usize::MAX);
     }
@@ -437,11 +458,11 @@ mod tests {
                         let taken = data.len().min(talk.room(&limits));
                         if taken > 0 && talk.hear(&echo, &data[..taken], 0) == Heard::Reflect {
                             read.extend_from_slice(&data[..taken]);
-                            talk.hold(&data[..taken]);
+                            talk.hold(&data[..taken], 0);
                         }
                     }
                     Event::TakesUpTo(most) => {
-                        if let Some((origin, bytes)) = talk.output(&echo) {
+                        if let Some((origin, bytes)) = talk.output(&echo, 0) {
                             let taken = bytes.len().min(most);
                             back.extend_from_slice(&bytes[..taken]);
                             talk.sent(&echo, origin, taken, 0);
@@ -457,7 +478,7 @@ mod tests {
                     }
                     Event::Arrives(_) | Event::Ends => {}
                 }
-                prop_assert!(talk.held() <= max_queue);
+                prop_assert!(talk.held().bytes <= max_queue);
                 prop_assert!(read.starts_with(&back));
                 if talk.next(&echo, 0) != Next::Wait {
                     prop_assert_eq!(&read, &back);

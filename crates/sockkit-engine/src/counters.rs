@@ -63,6 +63,8 @@ reasons! {
         PeerGone => "peer_gone",
         /// The server ended before the answer could be sent.
         Shutdown => "shutdown",
+        /// A fault that was asked for ([`crate::Faults`]).
+        Fault => "fault",
     }
 }
 
@@ -73,6 +75,8 @@ reasons! {
         MaxConnections => "max_connections",
         /// There are as many connections from this peer as may be.
         MaxConnectionsPerPeer => "max_connections_per_peer",
+        /// A fault that was asked for.
+        Fault => "fault",
     }
 }
 
@@ -95,6 +99,36 @@ reasons! {
         Shutdown => "shutdown",
         /// The kernel reported another failure: no route any more, no answer to keep-alives.
         Failed => "failed",
+        /// Reset by a fault that was asked for.
+        Fault => "fault",
+    }
+}
+
+reasons! {
+    /// What was done wrong on purpose ([`crate::Faults`]), as the peer can see it: counted when the answer has left.
+    FaultCount {
+        /// Answers that left later.
+        Delayed => "delayed",
+        /// Answers that did not leave.
+        Dropped => "dropped",
+        /// Answers that left twice.
+        Duplicated => "duplicated",
+        /// Answers that were overtaken by the next one.
+        Reordered => "reordered",
+        /// Answers of which one byte was changed.
+        Corrupted => "corrupted",
+        /// Answers that were too short.
+        Truncated => "truncated",
+        /// Writes that were cut short by `chunk`.
+        Chunked => "chunked",
+        /// Connections that were reset in the middle.
+        Reset => "reset",
+        /// Connections that were half-closed in the middle.
+        Closed => "closed",
+        /// Connections that were never answered.
+        Hung => "hung",
+        /// Connections that were reset as soon as they were accepted.
+        Refused => "refused",
     }
 }
 
@@ -136,10 +170,33 @@ pub struct Counters {
     /// Datagrams that the kernel dropped before we saw them, because the socket's receive queue was full. They count
     /// nowhere else.
     pub receive_queue_overflow: Counter,
+    /// What was done wrong on purpose.
+    pub faults: FaultCounters,
     /// System calls of the loop: receives and sends, waits, accepts, changes of what is waited for, ends of connections.
     /// One that a signal interrupted and that was made again counts once.
     pub system_calls: Counter,
 }
+
+/// What one worker has done wrong on purpose.
+#[derive(Debug, Default)]
+pub struct FaultCounters([Counter; FaultCount::COUNT]);
+
+impl FaultCounters {
+    /// So many were injected.
+    pub fn add(&self, fault: FaultCount, amount: u64) {
+        self.0[fault.index()].add(amount);
+    }
+
+    /// All of these were injected.
+    pub fn add_all(&self, faults: &FaultTotals) {
+        for (counter, count) in self.0.iter().zip(faults) {
+            counter.add(*count);
+        }
+    }
+}
+
+/// What was done wrong on purpose, by [`FaultCount::index`].
+pub type FaultTotals = [u64; FaultCount::COUNT];
 
 /// Connections of one worker.
 #[derive(Debug, Default)]
@@ -198,6 +255,7 @@ impl Counters {
             totals.connections.include(&worker.connections);
             totals.stream.include(&worker.stream);
             totals.messages.include(&worker.messages);
+            include(&mut totals.faults, &worker.faults.0);
             for (total, counter) in [
                 (&mut totals.bytes.received, &worker.bytes.received),
                 (&mut totals.bytes.sent, &worker.bytes.sent),
@@ -233,6 +291,8 @@ pub struct Totals {
     pub accept_failed: u64,
     /// Datagrams that the kernel dropped before we saw them.
     pub receive_queue_overflow: u64,
+    /// What was done wrong on purpose, by [`FaultCount::index`].
+    pub faults: FaultTotals,
     /// System calls of the workers' loops.
     pub system_calls: u64,
 }
@@ -329,6 +389,7 @@ mod tests {
         }
         check(&DropReason::ALL.map(DropReason::index), &DropReason::ALL.map(DropReason::name));
         check(&EndReason::ALL.map(EndReason::index), &EndReason::ALL.map(EndReason::name));
+        check(&FaultCount::ALL.map(FaultCount::index), &FaultCount::ALL.map(FaultCount::name));
         check(&RefuseReason::ALL.map(RefuseReason::index), &RefuseReason::ALL.map(RefuseReason::name));
     }
 
@@ -349,13 +410,14 @@ mod tests {
             worker.accept_failed.add(9 * amount);
             worker.receive_queue_overflow.add(10 * amount);
             worker.system_calls.add(11 * amount);
+            worker.faults.add(FaultCount::Dropped, 12 * amount);
         }
         let totals = Counters::snapshot(&workers);
         assert_eq!(totals.connections.accepted, 33);
         assert_eq!(totals.connections.closed, 2);
         assert_eq!(totals.connections.open(), 31);
         assert_eq!(totals.connections.ended[EndReason::IdleTimeout.index()], 2);
-        assert_eq!(totals.connections.refused, [0, 2]);
+        assert_eq!(totals.connections.refused, [0, 2, 0]);
         assert_eq!(totals.bytes, ByteTotals { received: 11, sent: 22 });
         assert_eq!(totals.stream.received, 44);
         assert_eq!(totals.messages.answered, 55);
@@ -363,6 +425,7 @@ mod tests {
         let rest = (totals.messages_sent, totals.accept_paused, totals.accept_failed);
         assert_eq!((rest, totals.receive_queue_overflow), ((77, 88, 99), 110));
         assert_eq!(totals.system_calls, 121);
+        assert_eq!(totals.faults[FaultCount::Dropped.index()], 132);
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod conversation;
 pub mod counters;
 mod deadlines;
 mod epoll;
+pub mod faults;
 mod limits;
 mod observer;
 mod peer;
@@ -49,8 +50,9 @@ mod server;
 pub mod services;
 
 pub use bucket::RateLimit;
-pub use counters::{DropReason, EndReason, LedgerTotals, RefuseReason, Totals};
+pub use counters::{DropReason, EndReason, FaultCount, LedgerTotals, RefuseReason, Totals};
 pub use epoll::EpollEngine;
+pub use faults::Faults;
 pub use limits::Limits;
 pub use observer::{Event, Observer, Silent};
 pub use policy::Policy;

@@ -10,17 +10,18 @@ use sockkit_core::{Address, Framing};
 
 use crate::admission::Ticket;
 use crate::clock::Nanos;
-use crate::conversation::{Conversation, Heard, Next, Origin};
-use crate::counters::{Counters, DropReason, EndReason, Ledger};
+use crate::conversation::{Conversation, Heard, Next};
+use crate::counters::{Counters, DropReason, EndReason, FaultCount, Ledger};
 use crate::limits::Limits;
 use crate::observer::Event;
+use crate::queue::{Origin, Outbox, Queue};
 use crate::server::Shared;
 use crate::services::{Occasion, Service};
 
 /// A connected peer.
-pub(crate) struct Peer<S: Service> {
+pub(crate) struct Peer<S: Service, Q = Queue> {
     address: Address,
-    talk: Conversation<S>,
+    talk: Conversation<S, Q>,
     service: Arc<S>,
     ticket: Ticket,
     framing: Framing,
@@ -47,15 +48,16 @@ pub(crate) enum Reply {
     Return,
 }
 
-impl<S: Service> Peer<S> {
+impl<S: Service, Q: Outbox> Peer<S, Q> {
     pub(crate) fn open(
         address: Address,
         ticket: Ticket,
         service: Arc<S>,
         occasion: &Occasion<'_>,
+        queue: Q,
         now: Nanos,
     ) -> Self {
-        let talk = Conversation::open(&*service, occasion, now);
+        let talk = Conversation::open(&*service, occasion, queue, now);
         let silent = !talk.speaks(&service);
         let framing = occasion.framing;
         Self { address, talk, service, ticket, framing, silent, opened: now, received: 0, sent: 0 }
@@ -63,6 +65,12 @@ impl<S: Service> Peer<S> {
 
     pub(crate) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Whether to close the connection resets it only while there is something that was not read, and something will be:
+    /// so it is with Unix sockets (unix(7) knows no `SO_LINGER`), and with peers who have to ask to be answered.
+    pub(crate) fn is_reset_by_unread(&self) -> bool {
+        self.silent && matches!(self.address, Address::Unix(_))
     }
 
     /// Whether messages are kept apart.
@@ -87,7 +95,7 @@ impl<S: Service> Peer<S> {
 
     /// Bytes held for the peer.
     pub(crate) fn held(&self) -> usize {
-        self.talk.held()
+        self.talk.held().bytes
     }
 
     /// Bytes of a stream, or a message, have arrived.
@@ -99,8 +107,9 @@ impl<S: Service> Peer<S> {
         ledger.received.add(amount);
         match self.talk.hear(&self.service, data, books.now) {
             Heard::Discarded => ledger.discarded.add(amount),
+            Heard::TooLate if self.talk.was_cut() => ledger.dropped(DropReason::Fault, amount),
             Heard::TooLate => ledger.dropped(DropReason::Shutdown, amount),
-            Heard::Reflect if !self.talk.is_clear() => self.talk.hold(data),
+            Heard::Reflect if !self.talk.is_clear() => self.talk.hold(data, books.now),
             Heard::Reflect => return Reply::Return,
         }
         Reply::Nothing
@@ -114,7 +123,7 @@ impl<S: Service> Peer<S> {
         }
         // An empty message that has left leaves nothing to hold, and one that has not is still a message.
         if sent.is_none_or(|sent| sent < data.len()) {
-            self.talk.hold(&data[sent.unwrap_or(0)..]);
+            self.talk.hold(&data[sent.unwrap_or(0)..], books.now);
             self.talk.blocked(books.now);
         }
     }
@@ -122,6 +131,14 @@ impl<S: Service> Peer<S> {
     /// The message that was to go back is longer than what our side can send.
     pub(crate) fn unreturnable(&self, books: &Books<'_>) {
         books.ledger(self.framing).dropped(DropReason::SendFailed, 1);
+    }
+
+    /// What was held is longer than what our side can send.
+    pub(crate) fn unsendable(&mut self, origin: Origin, bytes: usize, books: &Books<'_>) {
+        self.talk.sent(&self.service, origin, bytes, books.now);
+        if origin == Origin::Answer {
+            self.unreturnable(books);
+        }
     }
 
     /// A message has arrived that is longer than the receive buffer, which was filled.
@@ -149,11 +166,11 @@ impl<S: Service> Peer<S> {
     }
 
     /// What to send next.
-    pub(crate) fn output(&self) -> Option<(Origin, &[u8])> {
+    pub(crate) fn output(&self, now: Nanos) -> Option<(Origin, &[u8])> {
         if self.silent && self.talk.is_clear() {
             return None;
         }
-        self.talk.output(&self.service)
+        self.talk.output(&self.service, now)
     }
 
     /// So many bytes of [`Peer::output`] have left.
@@ -173,8 +190,8 @@ impl<S: Service> Peer<S> {
     }
 
     /// When to look at the peer again, if nothing happens before.
-    pub(crate) fn deadline(&self, limits: &Limits) -> Option<Nanos> {
-        self.talk.deadline(limits)
+    pub(crate) fn deadline(&self, limits: &Limits, now: Nanos) -> Option<Nanos> {
+        self.talk.deadline(limits, now)
     }
 
     /// Which limit has been overstepped, if any.
@@ -182,17 +199,31 @@ impl<S: Service> Peer<S> {
         self.talk.overdue(limits, now)
     }
 
+    /// Enters what has been done wrong on purpose.
+    pub(crate) fn settle(&mut self, books: &Books<'_>) {
+        if let Some(injected) = self.talk.injected() {
+            books.counters.faults.add_all(&injected.faults);
+            books.ledger(self.framing).dropped(DropReason::Fault, injected.lost);
+        }
+    }
+
     /// The connection is over: closes the books about it. Answers whether it is cut short, so that the peer is to see a
     /// reset and not an end in good order.
-    pub(crate) fn close(self, reason: EndReason, shared: &Shared, books: &Books<'_>) -> bool {
+    pub(crate) fn close(mut self, reason: EndReason, shared: &Shared, books: &Books<'_>) -> bool {
+        self.settle(books);
         let lost = match reason {
             EndReason::Shutdown => DropReason::Shutdown,
+            EndReason::Fault => DropReason::Fault,
             _ => DropReason::PeerGone,
         };
+        let waiting = self.talk.held();
         let held = match self.framing {
-            Framing::Stream => self.talk.held(),
-            Framing::Message => self.talk.held_messages(),
+            Framing::Stream => waiting.bytes,
+            Framing::Message => waiting.messages - waiting.copies,
         };
+        if reason == EndReason::Fault {
+            books.counters.faults.add(FaultCount::Reset, 1);
+        }
         books.counters.connections.end(reason);
         books.ledger(self.framing).dropped(lost, held as u64);
         if shared.logs_peers {
@@ -206,7 +237,7 @@ impl<S: Service> Peer<S> {
         }
         shared.admission.leave(self.ticket);
         match reason {
-            EndReason::WriteTimeout | EndReason::MemoryLimit => true,
+            EndReason::WriteTimeout | EndReason::MemoryLimit | EndReason::Fault => true,
             EndReason::Shutdown => !self.talk.has_said_all(),
             _ => held > 0,
         }

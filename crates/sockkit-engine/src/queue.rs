@@ -2,6 +2,115 @@
 
 use std::collections::VecDeque;
 
+use sockkit_core::Framing;
+
+use crate::clock::Nanos;
+use crate::counters::FaultTotals;
+
+/// What holds the answers to one peer until they leave.
+///
+/// Those that come with a body are for one that does not let everything pass at once ([`crate::faults`]).
+pub(crate) trait Outbox {
+    /// Whether an answer may leave without having been in here.
+    fn is_clear(&self) -> bool;
+
+    /// What waits.
+    fn waiting(&self) -> Waiting;
+
+    /// Adds bytes of a stream, or a message.
+    fn push(&mut self, data: &[u8], framing: Framing, now: Nanos);
+
+    /// What comes next, if that may leave now: bytes of a stream, or one message.
+    fn front(&self, now: Nanos) -> Option<(Origin, &[u8])>;
+
+    /// So many bytes of [`Outbox::front`] have left; all of them if it was a message.
+    fn pop(&mut self, bytes: usize, now: Nanos);
+
+    /// How many more bytes may be taken in, where no more than `most` are to wait. A message may if it is not 0.
+    fn room(&self, framing: Framing, most: usize) -> usize {
+        match framing {
+            Framing::Stream => most.saturating_sub(self.waiting().bytes),
+            // It cannot be taken in part, so one is taken while none waits.
+            Framing::Message if self.waiting().is_nothing() => usize::MAX,
+            Framing::Message => 0,
+        }
+    }
+
+    /// How much may leave now of what the service says of its own accord.
+    fn pass<'a>(&self, words: &'a [u8], _now: Nanos) -> Option<&'a [u8]> {
+        Some(words)
+    }
+
+    /// So many bytes of that have left.
+    fn passed(&mut self, _bytes: usize, _now: Nanos) {}
+
+    /// When [`Outbox::front`] or [`Outbox::pass`] may next have something that they have not now, unless something happens
+    /// before.
+    fn wakes_at(&self, _now: Nanos) -> Option<Nanos> {
+        None
+    }
+
+    /// Whether nothing ever leaves.
+    fn is_mute(&self) -> bool {
+        false
+    }
+
+    /// Whether the connection is to be cut here, whatever waits.
+    fn cut(&self) -> Option<Cut> {
+        None
+    }
+
+    /// The connection is being half-closed: forgets what waits.
+    fn abandon(&mut self) {}
+
+    /// What has been done wrong since this was last asked.
+    fn injected(&mut self) -> Option<Injected> {
+        None
+    }
+}
+
+/// Where bytes to be sent come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// What the peer sent, on its way back.
+    Answer,
+    /// An answer once more.
+    Copy,
+    /// What the service says of its own accord.
+    Speech,
+}
+
+/// How much waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) bytes: usize,
+    /// 0 for a stream.
+    pub(crate) messages: usize,
+    /// Of the messages, those that are no answers of their own.
+    pub(crate) copies: usize,
+}
+
+impl Waiting {
+    pub(crate) fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// How a connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Reset,
+    HalfClose,
+}
+
+/// What was done wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Injected {
+    pub(crate) faults: FaultTotals,
+    /// Of the answers, bytes or messages that never leave.
+    pub(crate) lost: u64,
+}
+
 /// A queue of bytes, or of messages that stay apart. Empty, it owns no memory: most peers never need it.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -12,53 +121,41 @@ pub(crate) struct Queue {
     messages: VecDeque<u32>,
 }
 
-impl Queue {
-    pub(crate) fn is_empty(&self) -> bool {
+impl Outbox for Queue {
+    fn is_clear(&self) -> bool {
         self.bytes.len() == self.head && self.messages.is_empty()
     }
 
-    /// Bytes that wait.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.head
+    fn waiting(&self) -> Waiting {
+        Waiting { bytes: self.bytes.len() - self.head, messages: self.messages.len(), copies: 0 }
     }
 
-    /// Messages that wait; 0 for a stream.
-    pub(crate) fn messages(&self) -> usize {
-        self.messages.len()
-    }
-
-    /// Adds bytes of a stream.
-    pub(crate) fn push(&mut self, data: &[u8]) {
+    fn push(&mut self, data: &[u8], framing: Framing, _: Nanos) {
         // Moving the rest to the front costs no more than what has been sent since the last move.
         if self.head > self.bytes.len() / 2 {
             self.bytes.drain(..self.head);
             self.head = 0;
         }
         self.bytes.extend_from_slice(data);
-    }
-
-    /// Adds a message.
-    pub(crate) fn push_message(&mut self, data: &[u8]) {
-        self.push(data);
-        self.messages.push_back(u32::try_from(data.len()).expect("no socket takes messages of 4 GiB"));
-    }
-
-    /// What comes next: all that waits of a stream, or one message.
-    pub(crate) fn front(&self) -> &[u8] {
-        let waiting = &self.bytes[self.head..];
-        match self.messages.front() {
-            Some(&length) => &waiting[..length as usize],
-            None => waiting,
+        if framing == Framing::Message {
+            self.messages.push_back(u32::try_from(data.len()).expect("no socket takes messages of 4 GiB"));
         }
     }
 
-    /// So many bytes of [`Queue::front`] have been sent; all of them if it was a message.
-    pub(crate) fn pop(&mut self, bytes: usize) {
+    fn front(&self, _: Nanos) -> Option<(Origin, &[u8])> {
+        let waiting = &self.bytes[self.head..];
+        match self.messages.front() {
+            Some(&length) => Some((Origin::Answer, &waiting[..length as usize])),
+            None => (!waiting.is_empty()).then_some((Origin::Answer, waiting)),
+        }
+    }
+
+    fn pop(&mut self, bytes: usize, _: Nanos) {
         if let Some(length) = self.messages.pop_front() {
             debug_assert_eq!(length as usize, bytes, "a message leaves whole");
         }
         self.head += bytes;
-        if self.is_empty() {
+        if self.is_clear() {
             *self = Self::default();
         }
     }
@@ -73,14 +170,15 @@ mod tests {
     fn messages_stay_apart_and_empty_ones_count() {
         let mut queue = Queue::default();
         for message in ["one", "", "three"] {
-            queue.push_message(message.as_bytes());
+            queue.push(message.as_bytes(), Framing::Message, 0);
         }
+        assert_eq!(queue.waiting(), Waiting { bytes: 8, messages: 3, copies: 0 });
         for message in ["one", "", "three"] {
-            assert!(!queue.is_empty());
-            assert_eq!(queue.front(), message.as_bytes());
-            queue.pop(message.len());
+            assert!(!queue.is_clear());
+            assert_eq!(queue.front(0), Some((Origin::Answer, message.as_bytes())));
+            queue.pop(message.len(), 0);
         }
-        assert!(queue.is_empty());
+        assert!(queue.is_clear() && queue.front(0).is_none());
         assert_eq!(queue.bytes.capacity(), 0);
     }
 
@@ -89,15 +187,19 @@ mod tests {
         fn a_stream_leaves_as_it_came(steps in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..50), 0usize..60), 0..60)) {
             let mut queue = Queue::default();
             let (mut came, mut left) = (Vec::new(), Vec::new());
-            for (data, take) in steps {
-                queue.push(&data);
+            let take = |queue: &mut Queue, most: usize, left: &mut Vec<u8>| {
+                let Some((_, front)) = queue.front(0) else { return };
+                let take = front.len().min(most);
+                left.extend_from_slice(&front[..take]);
+                queue.pop(take, 0);
+            };
+            for (data, most) in steps {
+                queue.push(&data, Framing::Stream, 0);
                 came.extend_from_slice(&data);
-                let take = take.min(queue.len());
-                left.extend_from_slice(&queue.front()[..take]);
-                queue.pop(take);
-                prop_assert_eq!(queue.len(), came.len() - left.len());
+                take(&mut queue, most, &mut left);
+                prop_assert_eq!(queue.waiting().bytes, came.len() - left.len());
             }
-            left.extend_from_slice(queue.front());
+            take(&mut queue, usize::MAX, &mut left);
             prop_assert_eq!(left, came);
         }
     }

@@ -17,6 +17,7 @@ use crate::admission::Admission;
 use crate::bucket::DEFAULT_RATE;
 use crate::clock::Clock;
 use crate::counters::{Counters, Totals};
+use crate::faults::Faults;
 use crate::limits::Limits;
 use crate::observer::Observer;
 use crate::policy::Policy;
@@ -48,6 +49,11 @@ pub struct Config {
     pub rate_limit: RateLimits,
     /// How long connections may take to end once the server ends. What is left then is reset.
     pub grace: Duration,
+    /// Whether workers ask again and again for what has come instead of sleeping until it does: the shortest round
+    /// trips, for a processor a worker.
+    pub spin: bool,
+    /// What is to be done wrong on purpose.
+    pub faults: Option<Faults>,
 }
 
 /// Datagrams a second from one source; `None` is no limit.
@@ -78,6 +84,8 @@ impl Default for Config {
             allow_amplification: false,
             rate_limit: RateLimits { remote: Some(DEFAULT_RATE), local: None },
             grace: Duration::from_secs(10),
+            spin: false,
+            faults: None,
         }
     }
 }
@@ -125,6 +133,8 @@ pub(crate) struct Shared {
     pub(crate) policy: Policy,
     pub(crate) rate_limit: RateLimits,
     pub(crate) grace: Duration,
+    pub(crate) spin: bool,
+    pub(crate) faults: Option<Faults>,
     pub(crate) host: String,
     pub(crate) clock: Clock,
     pub(crate) observer: Arc<dyn Observer>,
@@ -134,7 +144,7 @@ pub(crate) struct Shared {
     stage: AtomicU8,
     wakes: Box<[EventFd]>,
     /// Sockets on which workers wait without looking at their eventfd.
-    bells: Mutex<Vec<OwnedFd>>,
+    bells: Mutex<Vec<Bell>>,
     running: AtomicUsize,
     ended: EventFd,
 }
@@ -180,22 +190,43 @@ impl Shared {
             let _ = wake.write(1);
         }
         for bell in &*self.bells() {
-            ring(bell);
+            bell.ring();
         }
     }
 
-    /// Has this socket shut down when the stage rises, or now if it has risen already.
-    pub(crate) fn hang_bell(&self, socket: OwnedFd) {
+    /// Has this bell rung when the stage rises, or now if it has risen already.
+    pub(crate) fn hang_bell(&self, bell: Bell) {
         let mut bells = self.bells();
         if self.stage() > Stage::Serving {
-            ring(&socket);
+            bell.ring();
         }
-        bells.push(socket);
+        bells.push(bell);
     }
 
-    fn bells(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+    fn bells(&self) -> MutexGuard<'_, Vec<Bell>> {
         // Pushing is all that is done under the lock, so a panic leaves nothing half done.
         self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What ends a wait on a datagram socket.
+#[derive(Debug)]
+pub(crate) enum Bell {
+    /// The UDP socket itself: shut down, it ends every wait and lets none begin.
+    Waiting(OwnedFd),
+    /// A socket without a name that is connected to the Unix socket: an empty datagram from it. To shut the Unix socket
+    /// down would send a signal to who sends to it next.
+    Connected(OwnedFd),
+}
+
+impl Bell {
+    fn ring(&self) {
+        match self {
+            // A UDP socket that is not connected answers ENOTCONN and does it all the same.
+            Self::Waiting(socket) => drop(shutdown(socket.as_raw_fd(), Shutdown::Read)),
+            // It would block only if messages wait, and then the worker is awake.
+            Self::Connected(socket) => drop(sockkit_sys::send(socket.as_fd(), &[])),
+        }
     }
 }
 
@@ -244,6 +275,8 @@ impl<S: Service> Server<S> {
                 .allow_amplification(config.allow_amplification),
             rate_limit: config.rate_limit,
             grace: config.grace,
+            spin: config.spin,
+            faults: config.faults,
             host: nix::unistd::gethostname()
                 .map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into()),
             clock: Clock::start(),
@@ -364,12 +397,6 @@ impl AsFd for Running {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.ended.as_fd()
     }
-}
-
-/// Ends every wait on a socket, and lets none begin. A UDP socket that is not connected answers ENOTCONN and does it all
-/// the same.
-fn ring(socket: &OwnedFd) {
-    let _ = shutdown(socket.as_raw_fd(), Shutdown::Read);
 }
 
 fn event() -> Result<EventFd, Error> {

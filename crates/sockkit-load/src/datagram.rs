@@ -61,6 +61,8 @@ pub(crate) struct Datagram {
     tracker: Tracker,
     /// Whether the message that is to be sent next has been refused once already.
     was_refused: bool,
+    /// When the last receive was that brought as much as it could, if it was the last.
+    filled_ns: Option<u64>,
 }
 
 impl Datagram {
@@ -83,6 +85,7 @@ impl Datagram {
             depth: workload.depth,
             tracker: Tracker::new(workload.depth),
             was_refused: false,
+            filled_ns: None,
         }
     }
 
@@ -145,9 +148,10 @@ impl Line for Datagram {
 
     fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Buffers) -> Result<Arrival, Error> {
         recorder.calls += 1;
-        let most = self.tracker.waiting();
+        let most = self.tracker.waiting().clamp(1, buffers.input.slots());
         let received = buffers.input.receive(self.endpoint.as_fd(), most);
         let now_ns = clock::now_ns();
+        self.filled_ns = received.as_ref().is_ok_and(|count| *count == most).then_some(now_ns);
         let count = match received {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -189,7 +193,7 @@ impl Line for Datagram {
                     self.pace.blocked = true;
                     0
                 }
-                Err(error) => return Err(self.explain(&error)),
+                Err(error) => return Err(explain_send(&self.endpoint, self.content.size(), &error)),
             };
             for index in 0..sent {
                 let due_ns = buffers.dues_ns[index];
@@ -198,14 +202,12 @@ impl Line for Datagram {
                 self.tracker.sent(Times { sent_ns: now_ns, due_ns });
             }
             recorder.outstanding += sent;
-            recorder.sent(now_ns);
         }
         Ok(())
     }
 
-    fn patience_ns(&self) -> Option<u64> {
-        // A server that has no processor for a while is not one that has lost messages.
-        Some(if self.endpoint.transport().traits().lossless { 1_000_000_000 } else { 250_000_000 })
+    fn newest_waiting_ns(&self) -> Option<u64> {
+        self.tracker.newest_waiting_ns()
     }
 
     fn pace(&mut self) -> &mut Pace {
@@ -216,8 +218,12 @@ impl Line for Datagram {
         self.tracker.waiting() < self.depth
     }
 
-    fn check_silence(&mut self, recorder: &mut Recorder<'_>, now_ns: u64) -> Result<(), Error> {
-        let was_full = !self.has_room();
+    fn check_silence(&mut self, recorder: &mut Recorder<'_>, settled_ns: u64) -> Result<(), Error> {
+        // What has come may still be there. If it is, the next wait tells, and ends before the next receive.
+        if self.filled_ns.is_some_and(|filled_ns| filled_ns >= settled_ns) {
+            return Ok(());
+        }
+        let (was_full, now_ns) = (!self.has_room(), settled_ns);
         let given_up = self.tracker.give_up(now_ns.saturating_sub(self.timeout_ns));
         recorder.outstanding -= given_up as usize;
         recorder.lost(now_ns, given_up);
@@ -227,33 +233,23 @@ impl Line for Datagram {
         Ok(())
     }
 
-    fn close(&mut self, recorder: &mut Recorder<'_>, cut_short: bool) -> Result<(), Error> {
+    fn close(&mut self, recorder: &mut Recorder<'_>, _settled_ns: u64, cut_short: bool) -> Result<(), Error> {
         self.pace.close(recorder);
-        let waiting = self.tracker.waiting() as u64;
-        let mut counters = self.tracker.counters();
-        match cut_short {
-            // Nobody knows what would have become of the rest: it does not count as sent.
-            true => counters.sent -= waiting,
-            false => {
-                let given_up = self.tracker.give_up(u64::MAX);
-                recorder.outstanding -= given_up as usize;
-                counters = self.tracker.counters();
-            }
-        }
+        recorder.outstanding -= self.tracker.waiting();
+        let counters = self.tracker.close(cut_short);
         add(&mut recorder.counters, &counters);
         Ok(())
     }
 }
 
-impl Datagram {
-    fn explain(&self, error: &io::Error) -> Error {
-        let this = Error::io("send to", self.endpoint.url(), error);
-        match error.raw_os_error() {
-            Some(libc::EMSGSIZE) => this
-                .with_kind(ErrorKind::Usage)
-                .with_advice(format!("messages of {} bytes are too long for it", self.content.size())),
-            _ => this,
-        }
+/// Why a message could not be sent.
+pub(crate) fn explain_send(endpoint: &Endpoint, size: usize, error: &io::Error) -> Error {
+    let this = Error::io("send to", endpoint.url(), error);
+    match error.raw_os_error() {
+        Some(libc::EMSGSIZE) => this
+            .with_kind(ErrorKind::Usage)
+            .with_advice(format!("messages of {size} bytes are too long for it")),
+        _ => this,
     }
 }
 

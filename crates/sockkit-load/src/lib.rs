@@ -3,8 +3,12 @@
 //! Nothing here knows how the server is made, and nothing but the protocol is relied on: any echo server will do.
 //! Nothing prints; what happens while a run lasts is told to an [`Observer`].
 
+mod alone;
+mod bulk;
 mod check;
+mod churn;
 mod clock;
+mod courtesy;
 mod crowd;
 mod datagram;
 mod message;

@@ -2,8 +2,12 @@
 
 use std::ops::Range;
 
-use sockkit_core::{Address, Endpoint, Error, Framing, Transport};
+use nix::sys::socket::{setsockopt, sockopt};
+use sockkit_core::{Address, Endpoint, Error, Framing, Session, Traits, Transport};
 
+use crate::alone::{AloneDatagram, AloneStream};
+use crate::bulk::{Receiver, Sender};
+use crate::churn::Churn;
 use crate::clock::nanos;
 use crate::crowd::{Crowd, Line};
 use crate::datagram::{self, Datagram};
@@ -11,7 +15,7 @@ use crate::message::Content;
 use crate::recorder::{Recorder, Report};
 use crate::stream::{self, Stream};
 use crate::window::Window;
-use crate::workload::{Mode, Workload};
+use crate::workload::{Mode, Pacing, Workload};
 
 /// What a thread has to do with: some of the connections.
 pub(crate) struct Share {
@@ -27,12 +31,13 @@ pub(crate) struct Share {
 pub(crate) struct Peer {
     pub(crate) transport: &'static dyn Transport,
     pub(crate) address: Address,
+    pub(crate) url: String,
 }
 
 impl Peer {
     /// The peer of a connection that is open.
     pub(crate) fn of(endpoint: &Endpoint) -> Self {
-        Self { transport: endpoint.transport(), address: endpoint.peer().clone() }
+        Self { transport: endpoint.transport(), address: endpoint.peer().clone(), url: endpoint.url() }
     }
 }
 
@@ -54,29 +59,76 @@ pub(crate) fn prepare<'a>(
     workload: &'a Workload,
     window: &'a Window,
 ) -> Result<Box<dyn Driver<'a> + 'a>, Error> {
-    let framing = share.peer.transport.traits().framing;
-    let content = Content::new(workload.seed, 0, workload.size);
-    let numbered = share.connections.map(|connection| connection as u64).zip(share.endpoints);
-    let (timeout_ns, spin) = (nanos(workload.timeout), workload.spin);
+    let Traits { framing, session, .. } = share.peer.transport.traits();
+    if (framing, session) == (Framing::Message, Session::Connected) {
+        for endpoint in &share.endpoints {
+            // The sender's credentials with each message tell an empty one from the end. They cost time, and here it is
+            // known which messages are empty. What has no such option has no such cost.
+            let _ = setsockopt(endpoint, sockopt::PassCred, &false);
+        }
+    }
+    match (workload.mode, framing) {
+        (Mode::Send, _) => return Ok(Box::new(Sender::new(share, workload, window)?)),
+        (Mode::Receive, Framing::Stream) => return Ok(Box::new(Receiver::new(share, workload, window)?)),
+        (Mode::Connect, _) => return Ok(Box::new(Churn::new(share, workload, window)?)),
+        (Mode::Echo | Mode::Ping | Mode::Receive, _) => {}
+    }
+    if share.endpoints.len() == 1 && is_alone(workload) && share.endpoints[0].is_connected() {
+        return alone(share, workload, window);
+    }
     let any_answer = workload.mode == Mode::Receive;
     Ok(match framing {
         Framing::Stream => {
-            let lines = numbered
-                .map(|(connection, endpoint)| {
-                    Stream::new(endpoint, content.on_connection(connection), connection, workload)
-                })
-                .collect();
-            Box::new(Crowd::new(lines, stream::Buffers::new(workload), window, timeout_ns, spin)?)
+            let line = |endpoint, content, connection| Stream::new(endpoint, content, connection, workload);
+            crowd(share, workload, window, line, stream::Buffers::new(workload))?
         }
         Framing::Message => {
-            let lines = numbered
-                .map(|(connection, endpoint)| {
-                    let content = content.on_connection(connection);
-                    Datagram::new(endpoint, content, connection, workload, any_answer)
-                })
-                .collect();
-            let buffers = datagram::Buffers::new(workload, any_answer);
-            Box::new(Crowd::new(lines, buffers, window, timeout_ns, spin)?)
+            let line = |endpoint, content, connection| {
+                Datagram::new(endpoint, content, connection, workload, any_answer)
+            };
+            crowd(share, workload, window, line, datagram::Buffers::new(workload, any_answer))?
         }
     })
+}
+
+/// Whether a thread with one connection has one thing to do at a time.
+fn is_alone(workload: &Workload) -> bool {
+    workload.depth == 1
+        && workload.pacing == Pacing::Closed
+        && matches!(workload.mode, Mode::Echo | Mode::Ping)
+}
+
+fn alone<'a>(
+    share: Share,
+    workload: &'a Workload,
+    window: &'a Window,
+) -> Result<Box<dyn Driver<'a> + 'a>, Error> {
+    let framing = share.peer.transport.traits().framing;
+    let connection = share.connections.start as u64;
+    let content = Content::new(workload.seed, connection, workload.size);
+    let endpoint = share.endpoints.into_iter().next().expect("there is one");
+    Ok(match framing {
+        Framing::Stream => Box::new(AloneStream::new(endpoint, content, connection, workload, window)?),
+        Framing::Message => Box::new(AloneDatagram::new(endpoint, content, connection, workload, window)?),
+    })
+}
+
+fn crowd<'a, L: Line + 'a>(
+    share: Share,
+    workload: &'a Workload,
+    window: &'a Window,
+    line: impl Fn(Endpoint, Content, u64) -> L,
+    buffers: L::Buffers,
+) -> Result<Box<dyn Driver<'a> + 'a>, Error>
+where
+    L::Buffers: 'a,
+{
+    let content = Content::new(workload.seed, 0, workload.size);
+    let numbers = share.connections.map(|connection| connection as u64);
+    let lines = numbers
+        .zip(share.endpoints)
+        .map(|(connection, endpoint)| line(endpoint, content.on_connection(connection), connection))
+        .collect();
+    let timeout_ns = nanos(workload.timeout);
+    Ok(Box::new(Crowd::new(lines, buffers, window, timeout_ns, workload.spin)?))
 }

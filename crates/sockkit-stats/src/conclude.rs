@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::interval::Threshold;
 use crate::judge::{Before, Finding, Findings, Observations, Rules, judge, judge_against};
 use crate::result::{Arm, Metric, Noise, Sample, Verdict};
 
@@ -68,10 +69,11 @@ pub fn conclude_against(saved: &[Arm], now: &[Arm], cells: &[Cell], rules: &Rule
         for metric in Metric::ALL {
             let floor = judge_cell(now, &Cell { baseline: cell.baseline, others: Vec::new() }, metric, rules);
             let before = noise_before(saved, &now[cell.baseline], metric, rules);
-            let threshold = rules.threshold.or(larger(floor.half_width, before));
+            let measured_floor = larger(floor.half_width, before);
+            let threshold = rules.threshold.map(Threshold::Given).or(measured_floor.map(Threshold::Measured));
             let runs: Vec<_> = pairs
                 .iter()
-                .map(|&(index, saved)| (runs(&saved.samples, metric), runs(&now[index].samples, metric)))
+                .map(|&(index, saved)| (runs(saved, metric), runs(&now[index], metric)))
                 .collect();
             let arms: Vec<_> = runs.iter().map(|(saved, now)| Before { saved, now }).collect();
             let (findings, narrow) = judge_against(&arms, threshold, metric.more_is_better(), rules);
@@ -80,7 +82,8 @@ pub fn conclude_against(saved: &[Arm], now: &[Arm], cells: &[Cell], rules: &Rule
             conclusion.noise_floor.push(noise(cell.baseline, &now[cell.baseline], metric, &floor));
             for (&(index, saved), finding) in pairs.iter().zip(&findings) {
                 let against = (&*saved.target, None);
-                let verdict = verdict(index, &now[index], against, metric, threshold, finding);
+                let verdict =
+                    verdict(index, &now[index], against, metric, threshold.map(Threshold::value), finding);
                 conclusion.verdicts.push(verdict);
             }
         }
@@ -103,15 +106,15 @@ fn alike(left: &Arm, right: &Arm) -> bool {
 fn judge_cell(arms: &[Arm], cell: &Cell, metric: Metric, rules: &Rules) -> Findings {
     let first = &arms[cell.baseline];
     let blocks: BTreeSet<u64> = first.samples.iter().map(|sample| sample.block).collect();
-    let row = |samples: &[Sample]| -> Vec<Option<f64>> {
-        let values: BTreeMap<u64, Option<f64>> =
-            samples.iter().map(|sample| (sample.block, metric.of(sample))).collect();
-        blocks.iter().map(|block| values.get(block).copied().flatten()).collect()
+    let row = |arm: &Arm, samples: &[Sample]| -> Vec<Option<f64>> {
+        let values: BTreeMap<u64, f64> =
+            samples.iter().filter_map(|sample| Some((sample.block, value(arm, sample, metric)?))).collect();
+        blocks.iter().map(|block| values.get(block).copied()).collect()
     };
-    let baseline = row(&first.samples);
+    let baseline = row(first, &first.samples);
     // An arm that never had a control is compared with its one run; one that lacks it in some blocks loses these.
-    let control = if first.control.is_empty() { Vec::new() } else { row(&first.control) };
-    let others: Vec<_> = cell.others.iter().map(|&index| row(&arms[index].samples)).collect();
+    let control = if first.control.is_empty() { Vec::new() } else { row(first, &first.control) };
+    let others: Vec<_> = cell.others.iter().map(|&index| row(&arms[index], &arms[index].samples)).collect();
     let observations = Observations { baseline: &baseline, control: &control, arms: &others };
     judge(&observations, metric.more_is_better(), rules)
 }
@@ -129,8 +132,13 @@ fn larger(left: Option<f64>, right: Option<f64>) -> Option<f64> {
     left.into_iter().chain(right).reduce(f64::max)
 }
 
-fn runs(samples: &[Sample], metric: Metric) -> Vec<Option<f64>> {
-    samples.iter().map(|sample| metric.of(sample)).collect()
+fn runs(arm: &Arm, metric: Metric) -> Vec<Option<f64>> {
+    arm.samples.iter().map(|sample| value(arm, sample, metric)).collect()
+}
+
+/// The figure of a round. A generator that fell behind its schedule has none to tell of round trips.
+fn value(arm: &Arm, sample: &Sample, metric: Metric) -> Option<f64> {
+    metric.of(sample).filter(|_| !arm.saturated || !matches!(metric, Metric::P50 | Metric::P99))
 }
 
 fn noise(index: usize, arm: &Arm, metric: Metric, findings: &Findings) -> Noise {
@@ -215,6 +223,15 @@ mod tests {
         assert!(narrow < 0.01, "{narrow}");
         arms[1].samples.iter_mut().for_each(|sample| sample.block += 100);
         assert_eq!(conclude(&arms, &cells, &Rules::default()).verdicts[0].ratio, None, "no block in common");
+    }
+
+    #[test]
+    fn round_trips_of_a_saturated_generator_are_not_judged() {
+        let mut arms = arms(&[("tcp", 20e3), ("unix", 15e3)]);
+        arms[1].saturated = true;
+        let found = conclude(&arms, &[Cell { baseline: 0, others: vec![1] }], &Rules::default());
+        assert_eq!(found.verdicts[0].ratio, None);
+        assert_eq!(word(&found, 1, Metric::Rate), Word::Faster);
     }
 
     #[test]

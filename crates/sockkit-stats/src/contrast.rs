@@ -8,6 +8,8 @@
 //! *Walsh averages*, so chosen that the signed ranks (Wilcoxon 1945) leave at most 2.5 % on either side. It holds
 //! exactly, for any noise that is symmetric in the difference, which it is if both arms are disturbed alike.
 //!
+//! Pairs with a baseline that ran twice in the block: see [`Contrast::paired_with_two`].
+//!
 //! No pairs: the same with all differences of one value here and one there, and the counts of Mann and Whitney (1947).
 //! What has drifted between the two samples does not cancel; it is part of the difference.
 //!
@@ -35,12 +37,30 @@ impl Contrast {
     /// Of pairs, each the logarithm of a ratio.
     pub(crate) fn paired(log_ratios: &[f64]) -> Self {
         let values = grouped(log_ratios, log_ratios.len().div_ceil(PAIRS_MAX));
-        let mut sorted = Vec::with_capacity(values.len() * (values.len() + 1) / 2);
-        for (index, first) in values.iter().enumerate() {
-            sorted.extend(values[index..].iter().map(|second| f64::midpoint(*first, *second)));
+        Self { sorted: walsh_averages(&values), outside: null::signed_rank(values.len()) }
+    }
+
+    /// Of pairs with something that ran twice: the logarithms of the ratios to its first runs and to its second ones.
+    ///
+    /// The mean of the two is less noisy than either, and its Walsh averages say how uncertain the ratio is. But they are
+    /// not centred where they should be. An arm less *one* run is noise that is symmetric, however skewed that of a run
+    /// may be, as the two runs are alike; an arm less the mean of two is not. With noise as skewed as an exponential
+    /// distribution this is hardly seen at 12 blocks, but the more blocks there are, the more it weighs: at 100 an
+    /// interval of 95 % would hold in 89 %. So the centre is taken from the two symmetric differences, as the mean of
+    /// their estimates, and the interval is moved there as it is. By simulation this holds in 94 to 98 % for noise of any
+    /// shape, from 6 blocks on, and also if one arm is three times as noisy as the other.
+    pub(crate) fn paired_with_two(to_first: &[f64], to_second: &[f64]) -> Self {
+        let both: Vec<_> =
+            to_first.iter().zip(to_second).map(|(first, second)| f64::midpoint(*first, *second)).collect();
+        let mut contrast = Self::paired(&both);
+        let centre = |log_ratios| median_of_sorted(&Self::paired(log_ratios).sorted);
+        if let (Some(first), Some(second), Some(from)) =
+            (centre(to_first), centre(to_second), median_of_sorted(&contrast.sorted))
+        {
+            let shift = f64::midpoint(first, second) - from;
+            contrast.sorted.iter_mut().for_each(|value| *value += shift);
         }
-        sorted.sort_unstable_by(f64::total_cmp);
-        Self { sorted, outside: null::signed_rank(values.len()) }
+        contrast
     }
 
     /// Of two samples of logarithms that were taken one after the other.
@@ -74,6 +94,16 @@ impl Contrast {
         let outside = self.outside.get(not_above.min(not_below)).copied().unwrap_or(0.5);
         (2.0 * outside).min(1.0)
     }
+}
+
+/// The means of any two values, and each value itself, sorted.
+fn walsh_averages(values: &[f64]) -> Vec<f64> {
+    let mut averages = Vec::with_capacity(values.len() * (values.len() + 1) / 2);
+    for (index, first) in values.iter().enumerate() {
+        averages.extend(values[index..].iter().map(|second| f64::midpoint(*first, *second)));
+    }
+    averages.sort_unstable_by(f64::total_cmp);
+    averages
 }
 
 /// The middle one, or the mean of the middle two.
@@ -138,6 +168,19 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// What one of two runs is off by moves the estimate by half of that, and the width stays that of the means.
+    #[test]
+    fn two_runs_of_the_baseline_count_half_each() {
+        let to_first = logs(&[1.01, 1.02, 1.03, 1.04, 1.05, 1.06, 1.07]);
+        let to_second: Vec<f64> = to_first.iter().map(|log| log + 0.1).collect();
+        let both = Contrast::paired_with_two(&to_first, &to_second).estimate(0.95).unwrap();
+        let one = Contrast::paired(&to_first).estimate(0.95).unwrap();
+        for (both, one) in [(both.estimate, one.estimate), (both.low.unwrap(), one.low.unwrap())] {
+            assert!((both.ln() - one.ln() - 0.05).abs() < 1e-9, "{both} {one}");
+        }
+        assert!(Contrast::paired_with_two(&[], &[]).estimate(0.95).is_none());
     }
 
     #[test]

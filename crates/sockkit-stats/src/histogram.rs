@@ -30,6 +30,12 @@ const POINTS_A_DECADE: i32 = 20;
 /// The most points that a curve has.
 const POINTS_MAX: usize = 200;
 
+/// Characters of a histogram in base64: half as many again as one would have if all its counts were as long as can be.
+const TEXT_MAX: usize = 1 << 19;
+
+/// The most that one can have counted: a million a second for nine years. Sums of so many such stay within 64 bits.
+const COUNT_MAX: u64 = 1 << 48;
+
 /// How often each latency was seen, in nanoseconds, from 1 ns to 137 s, to three digits (HdrHistogram). Takes about
 /// 230 KiB whatever is recorded, and recording allocates nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,20 +179,57 @@ impl Histogram {
         STANDARD.encode(bytes)
     }
 
-    /// Reads what [`Histogram::to_base64`] wrote.
+    /// Reads what [`Histogram::to_base64`] wrote, or a stranger: no text makes it take more memory than a histogram has,
+    /// and what it returns can be merged and asked like any other.
     ///
     /// # Errors
     /// In words, if it is not base64, not such a histogram, or one with other bounds.
     pub fn from_base64(text: &str) -> Result<Self, String> {
+        if text.len() > TEXT_MAX {
+            return Err(format!("too long: {} characters, and {TEXT_MAX} are the most", text.len()));
+        }
         let bytes = STANDARD.decode(text).map_err(|error| format!("not base64: {error}"))?;
+        check(&bytes)?;
         let read: Hdr<u64> = Deserializer::new()
             .deserialize(&mut bytes.as_slice())
             .map_err(|error| format!("no HdrHistogram: {error}"))?;
+        if read.len() > COUNT_MAX {
+            return Err(format!("no counts: they add up to more than {COUNT_MAX}"));
+        }
         let mut histogram = Self::new();
         histogram.0.add(&read).map_err(|error| format!("a histogram with other bounds: {error}"))?;
         Ok(histogram)
     }
 }
+
+/// Looks at the header of HdrHistogram's V2 format before anything is allocated by what it says.
+fn check(bytes: &[u8]) -> Result<(), String> {
+    let no = |why: &str| Err(format!("no HdrHistogram: {why}"));
+    let Some((header, payload)) = bytes.split_first_chunk::<HEADER>() else { return no("too short") };
+    let mut expected = Vec::new();
+    V2Serializer::new()
+        .serialize(&Histogram::new().0, &mut expected)
+        .expect("a Vec takes all that is written to it");
+    // All but the length of what follows is the same for all of ours: the format, the bounds and the digits.
+    let (cookie, rest) = (..4, 8..HEADER);
+    if header[cookie] != expected[cookie] {
+        return no("not in format V2, uncompressed");
+    }
+    if header[rest.clone()] != expected[rest] {
+        return Err("a histogram with other bounds".to_owned());
+    }
+    if u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize != payload.len() {
+        return no("its length is not what it says");
+    }
+    // The one number whose sign cannot be turned.
+    if payload.windows(9).any(|window| *window == [0xff; 9]) {
+        return no("a count is no count");
+    }
+    Ok(())
+}
+
+/// Bytes of that header.
+const HEADER: usize = 40;
 
 /// A point of the curve of percentiles.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -243,6 +286,43 @@ mod tests {
             let error = Histogram::from_base64(text).unwrap_err();
             assert!(error.starts_with(why), "{text}: {error}");
         }
+    }
+
+    /// One byte of a real one after the other is changed, and some of them to what hurts most.
+    #[test]
+    fn a_histogram_that_lies_is_refused_or_harmless() {
+        let mut honest = of(&[1, 20, 300, 4000, 50_000, 1 << 36]);
+        honest.record_n(7, COUNT_MAX / 2);
+        let bytes = STANDARD.decode(honest.to_base64()).unwrap();
+        for place in 0..bytes.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[place] = value;
+                let Ok(mut read) = Histogram::from_base64(&STANDARD.encode(&changed)) else { continue };
+                read.merge(&honest);
+                let _ = (read.latency(), read.curve(), read.mean_ns(), read.stddev_ns(), read.to_base64());
+            }
+        }
+        let refused = |bytes: &[u8]| Histogram::from_base64(&STANDARD.encode(bytes)).unwrap_err();
+        let with = |place: usize, new: &[u8]| {
+            let mut changed = bytes.clone();
+            changed[place..place + new.len()].copy_from_slice(new);
+            changed
+        };
+        assert_eq!(refused(&bytes[..39]), "no HdrHistogram: too short");
+        assert_eq!(refused(&bytes[..45]), "no HdrHistogram: its length is not what it says");
+        assert_eq!(refused(&with(4, &[0xff; 4])), "no HdrHistogram: its length is not what it says");
+        assert_eq!(refused(&with(3, &[0x04])), "no HdrHistogram: not in format V2, uncompressed");
+        assert_eq!(refused(&with(15, &[5])), "a histogram with other bounds");
+        assert_eq!(refused(&with(24, &[0xff; 8])), "a histogram with other bounds");
+        assert_eq!(refused(&with(42, &[0xff; 9])), "no HdrHistogram: a count is no count");
+        assert!(Histogram::from_base64(&"A".repeat(TEXT_MAX + 1)).unwrap_err().starts_with("too long"));
+        let mut many = Histogram::new();
+        many.record_n(1, COUNT_MAX + 1);
+        assert!(Histogram::from_base64(&many.to_base64()).unwrap_err().starts_with("no counts"));
+        let mut full = Histogram::new();
+        (0..30_000).for_each(|step| full.record_n(1.001_f64.powi(step) as u64, COUNT_MAX / 40_000));
+        assert_eq!(Histogram::from_base64(&full.to_base64()), Ok(full));
     }
 
     #[test]

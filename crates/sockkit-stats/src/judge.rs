@@ -2,7 +2,8 @@
 //!
 //! The material is one figure a run (a median round trip, a rate, a cost). In every block each arm runs once and the
 //! baseline twice. The two runs of the baseline differ by nothing but noise; the interval of *their* ratio is the noise
-//! floor. A difference is claimed only if the whole interval of an arm's ratio lies beyond the threshold, on one side.
+//! floor. An arm is compared with both runs of the baseline, which together are less noisy than one. A difference is
+//! claimed only if the whole interval of an arm's ratio lies beyond the threshold, on one side.
 //!
 //! **The threshold** is what the user says matters, or else the farther end of the noise's interval from 1. The farther
 //! end and not half its width: if the two runs of the same seem to differ by 2 % give or take 1 %, then something here
@@ -19,7 +20,7 @@
 
 use crate::Estimate;
 use crate::contrast::Contrast;
-use crate::interval::{CONFIDENCE, detectable, half_width};
+use crate::interval::{CONFIDENCE, Threshold, detectable, half_width};
 use crate::null::ROUNDING;
 use crate::result::Word;
 
@@ -67,7 +68,8 @@ pub struct Findings {
     /// One for each arm.
     pub arms: Vec<Finding>,
     /// Whether the intervals of the noise and of all arms (each on its own, at the confidence of the rules) are within
-    /// the precision that was asked for. What has no value at all does not count: it never will have.
+    /// the precision that was asked for, and there are blocks enough that each arm can get a verdict
+    /// ([`blocks_needed`]). What has no value at all does not count: it never will have.
     pub narrow: bool,
 }
 
@@ -101,19 +103,23 @@ pub fn judge(observations: &Observations<'_>, more_is_better: bool, rules: &Rule
     let noise_contrast = Contrast::paired(&noise_logs);
     let noise = noise_contrast.estimate(rules.confidence);
     let half_width = noise.as_ref().and_then(farther_end).filter(|_| noise_logs.len() >= rules.blocks_min);
-    let threshold = rules.threshold.or(half_width);
+    let threshold = rules.threshold.map(Threshold::Given).or(half_width.map(Threshold::Measured));
     let candidates: Vec<_> = observations
         .arms
         .iter()
         .map(|arm| {
-            let logs = ratios_of(observations, arm);
-            Candidate { contrast: Contrast::paired(&logs), blocks: logs.len() }
+            let (to_first, to_second): (Vec<_>, Vec<_>) = ratios_of(observations, arm).into_iter().unzip();
+            let contrast = if observations.control.is_empty() {
+                Contrast::paired(&to_first)
+            } else {
+                Contrast::paired_with_two(&to_first, &to_second)
+            };
+            Candidate { contrast, blocks: to_first.len() }
         })
         .collect();
-    let narrow = is_narrow(&noise_contrast, rules)
-        && candidates.iter().all(|candidate| is_narrow(&candidate.contrast, rules));
+    let narrow = is_narrow(&noise_contrast, rules) && are_narrow(&candidates, rules);
     let arms = holm(&candidates, threshold, more_is_better, rules);
-    Findings { noise, half_width, threshold, arms, narrow }
+    Findings { noise, half_width, threshold: threshold.map(Threshold::value), arms, narrow }
 }
 
 /// Judges arms against what they were in a saved result, all of one cell and metric together. `threshold` is what
@@ -123,7 +129,7 @@ pub fn judge(observations: &Observations<'_>, more_is_better: bool, rules: &Rule
 /// either session does not know about that.
 pub fn judge_against(
     arms: &[Before<'_>],
-    threshold: Option<f64>,
+    threshold: Option<Threshold>,
     more_is_better: bool,
     rules: &Rules,
 ) -> (Vec<Finding>, bool) {
@@ -136,7 +142,7 @@ pub fn judge_against(
             Candidate { contrast: Contrast::unpaired(&saved, &now), blocks: saved.len().min(now.len()) }
         })
         .collect();
-    let narrow = candidates.iter().all(|candidate| is_narrow(&candidate.contrast, rules));
+    let narrow = are_narrow(&candidates, rules);
     (holm(&candidates, threshold, more_is_better, rules), narrow)
 }
 
@@ -158,13 +164,13 @@ struct Candidate {
 /// Holm's procedure, as the head of this file has it.
 fn holm(
     candidates: &[Candidate],
-    threshold: Option<f64>,
+    threshold: Option<Threshold>,
     more_is_better: bool,
     rules: &Rules,
 ) -> Vec<Finding> {
     let significance = |candidate: &Candidate| match threshold {
         Some(threshold) if candidate.blocks >= rules.blocks_min => {
-            candidate.contrast.significance(1.0 + threshold)
+            candidate.contrast.significance(1.0 + threshold.value())
         }
         _ => 1.0,
     };
@@ -197,7 +203,7 @@ const NOTHING: Finding = Finding {
 fn finding(
     candidate: &Candidate,
     level: f64,
-    threshold: Option<f64>,
+    threshold: Option<Threshold>,
     passes: bool,
     more_is_better: bool,
     rules: &Rules,
@@ -217,6 +223,18 @@ fn finding(
     Finding { ratio, confidence, word, detectable, blocks: candidate.blocks }
 }
 
+/// Whether more blocks are not needed: all intervals are within the precision, and long enough samples for a verdict.
+/// Five arms may be narrow at 95 % after six blocks, but none of them could be called different before the eighth.
+fn are_narrow(candidates: &[Candidate], rules: &Rules) -> bool {
+    let arms = candidates.iter().filter(|candidate| candidate.blocks > 0).count();
+    let strictest = 1.0 - (1.0 - rules.confidence) / arms.max(1) as f64;
+    candidates.iter().filter(|candidate| candidate.blocks > 0).all(|candidate| {
+        let can_be_judged = candidate.blocks >= rules.blocks_min
+            && candidate.contrast.estimate(strictest).is_some_and(|ratio| ratio.low.is_some());
+        can_be_judged && is_narrow(&candidate.contrast, rules)
+    })
+}
+
 fn is_narrow(contrast: &Contrast, rules: &Rules) -> bool {
     contrast
         .estimate(rules.confidence)
@@ -234,17 +252,15 @@ fn noise_of(observations: &Observations<'_>) -> Vec<f64> {
     pairs.filter_map(|(baseline, control)| Some(log(*control)? - log(*baseline)?)).collect()
 }
 
-/// An arm by its baseline, block by block: by the geometric mean of the baseline's two runs, which are as good as each
-/// other, and together less noisy than either.
-fn ratios_of(observations: &Observations<'_>, arm: &[Option<f64>]) -> Vec<f64> {
-    let baseline = |block: usize| {
-        let first = log(*observations.baseline.get(block)?)?;
-        if observations.control.is_empty() {
-            return Some(first);
-        }
-        Some(f64::midpoint(first, log(*observations.control.get(block)?)?))
+/// An arm by the first run of its baseline and by the second one, block by block.
+fn ratios_of(observations: &Observations<'_>, arm: &[Option<f64>]) -> Vec<(f64, f64)> {
+    let ratios = |(block, value): (usize, &Option<f64>)| {
+        let (value, first) = (log(*value)?, log(*observations.baseline.get(block)?)?);
+        let second =
+            if observations.control.is_empty() { first } else { log(*observations.control.get(block)?)? };
+        Some((value - first, value - second))
     };
-    arm.iter().enumerate().filter_map(|(block, value)| Some(log(*value)? - baseline(block)?)).collect()
+    arm.iter().enumerate().filter_map(ratios).collect()
 }
 
 fn log(value: Option<f64>) -> Option<f64> {
@@ -372,13 +388,16 @@ mod tests {
         assert!(findings(&arms, 8, &rules(0.03)).narrow);
         assert!(!findings(&arms, 8, &rules(0.0003)).narrow);
         assert!(!findings(&arms, 5, &rules(0.5)).narrow, "five blocks have no interval");
+        let five: Vec<_> = (0..5).map(|turn| runs(100.0, turn + 2, 7)).collect();
+        assert!(findings(&five[..2], 7, &rules(0.5)).narrow);
+        assert!(!findings(&five, 7, &rules(0.5)).narrow, "seven blocks cannot carry five arms");
     }
 
     #[test]
     fn a_saved_result_is_judged_without_pairs() {
         let (saved, now, same) = (runs(100.0, 0, 8), runs(120.0, 3, 7), runs(100.0, 2, 8));
         let arms = [Before { saved: &saved, now: &now }, Before { saved: &saved, now: &same }];
-        let (found, narrow) = judge_against(&arms, Some(0.01), true, &Rules::default());
+        let (found, narrow) = judge_against(&arms, Some(Threshold::Given(0.01)), true, &Rules::default());
         assert_eq!((found[0].word, found[0].blocks), (Word::Faster, 7));
         assert_eq!(found[1].word, Word::NoDifferenceShown);
         assert!(narrow);

@@ -96,7 +96,7 @@ fn one_of(group: &[&Arm], warnings: &mut Vec<String>) -> Result<Arm, MergeError>
     let read = |histogram: &Option<Histogram>| histogram.as_ref().map(Histogram::latency_of_one_run);
     let text = |histogram: &Option<Histogram>| histogram.as_ref().map(Histogram::to_base64);
     Ok(Arm {
-        rounds: group.iter().map(|arm| arm.rounds).sum(),
+        rounds: sum(group, |arm| arm.rounds),
         seconds: group.iter().map(|arm| arm.seconds).fold(0.0, f64::max),
         saturated,
         rtt_ns: if saturated { Latency::default() } else { read(&response).unwrap_or_default() },
@@ -153,24 +153,29 @@ fn cost(group: &[&Arm]) -> Cost {
 
 /// The mean of a figure that is per message, `None` if one does not have it or no message was sent.
 fn by_messages(group: &[&Arm], of: impl Fn(&Arm) -> Option<f64>) -> Option<f64> {
-    let messages: u64 = group.iter().map(|arm| arm.counters.sent).sum();
+    let messages = sum(group, |arm| arm.counters.sent);
     let total: f64 =
         group.iter().map(|arm| Some(of(arm)? * arm.counters.sent as f64)).sum::<Option<f64>>()?;
     (messages > 0).then(|| total / messages as f64)
 }
 
 fn counters(group: &[&Arm]) -> Counters {
-    let sum = |of: fn(&Counters) -> u64| group.iter().map(|arm| of(&arm.counters)).sum();
+    let is_received_known = group.iter().all(|arm| arm.counters.received.is_some());
     Counters {
-        sent: sum(|counters| counters.sent),
-        received: group.iter().map(|arm| arm.counters.received).sum(),
-        lost: sum(|counters| counters.lost),
-        duplicated: sum(|counters| counters.duplicated),
-        reordered: sum(|counters| counters.reordered),
-        late: sum(|counters| counters.late),
-        corrupted: sum(|counters| counters.corrupted),
-        refused: sum(|counters| counters.refused),
+        sent: sum(group, |arm| arm.counters.sent),
+        received: is_received_known.then(|| sum(group, |arm| arm.counters.received.unwrap_or(0))),
+        lost: sum(group, |arm| arm.counters.lost),
+        duplicated: sum(group, |arm| arm.counters.duplicated),
+        reordered: sum(group, |arm| arm.counters.reordered),
+        late: sum(group, |arm| arm.counters.late),
+        corrupted: sum(group, |arm| arm.counters.corrupted),
+        refused: sum(group, |arm| arm.counters.refused),
     }
+}
+
+/// A result from elsewhere may have any number in it, so the sum stops where numbers do.
+fn sum(group: &[&Arm], of: fn(&Arm) -> u64) -> u64 {
+    group.iter().map(|arm| of(arm)).fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

@@ -139,11 +139,9 @@ pub(crate) fn mann_whitney(first: usize, second: usize) -> Vec<f64> {
         row[0] = vec![1.0];
         for j in 1..=second {
             let share = i as f64 / (i + j) as f64;
-            let at = |values: &[f64], u: Option<usize>| u.and_then(|u| values.get(u)).copied().unwrap_or(0.0);
-            let length = (i * j).min(half) + 1;
-            let next = (0..length)
-                .map(|u| share * at(&row[j], u.checked_sub(j)) + (1.0 - share) * at(&row[j - 1], Some(u)))
-                .collect();
+            let mut next = vec![0.0; (i * j).min(half) + 1];
+            next.iter_mut().zip(&row[j - 1]).for_each(|(next, entry)| *next = (1.0 - share) * entry);
+            next.iter_mut().skip(j).zip(&row[j]).for_each(|(next, entry)| *next += share * entry);
             row[j] = next;
         }
     }

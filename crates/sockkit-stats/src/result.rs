@@ -26,6 +26,7 @@ pub fn json_schema() -> serde_json::Value {
 
 /// One measurement: a ping, a bench or a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "sockkit.result/1")]
 pub struct Document {
     /// `sockkit.result/1`.
     #[schemars(extend("const" = SCHEMA))]
@@ -395,7 +396,7 @@ pub struct Experiment {
     pub blocks: u64,
     /// Seconds measured in a round.
     pub run_seconds: f64,
-    /// Why it ended: `precision`, `budget`, `interrupted`.
+    /// Why it ended: `precision`, `blocks` (as many as were asked for), `budget`, `interrupted`.
     pub stopped: String,
     /// The half-width that was asked for: 0.03 is 3 %.
     pub precision: f64,

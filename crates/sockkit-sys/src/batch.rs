@@ -175,9 +175,37 @@ impl Batch {
         Ok(count)
     }
 
+    /// recvfrom(2) of one datagram without control messages, where nothing has to be copied but its address.
+    fn call_receive_from(&mut self, fd: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<usize> {
+        let name = &mut self.names[0];
+        // "MSG_TRUNC: return the real length of the packet or datagram, even when it was longer than the passed buffer."
+        let flags = (flags & !libc::MSG_WAITFORONE) | libc::MSG_TRUNC;
+        // SAFETY: the buffer is the first `capacity` bytes of the payload, and the address with its length is the slot's;
+        // `self` owns both. EINTR leaves the length as it was.
+        let length = retry(|| unsafe {
+            libc::syscall(
+                libc::SYS_recvfrom,
+                fd.as_raw_fd(),
+                self.payload.as_mut_ptr(),
+                self.capacity,
+                flags,
+                &raw mut name.storage,
+                &raw mut name.length,
+            )
+        })? as usize;
+        let first = &mut self.headers[0];
+        first.msg_len = length.min(self.capacity) as libc::c_uint;
+        first.msg_hdr.msg_namelen = name.length;
+        first.msg_hdr.msg_flags = if length > self.capacity { libc::MSG_TRUNC } else { 0 };
+        Ok(1)
+    }
+
     /// recvmmsg(2), or for one datagram recvmsg(2), which is the same less a copy of the header each way. By number, as
     /// in [`crate::send`].
     fn call_receive(&mut self, fd: BorrowedFd<'_>, most: usize, flags: libc::c_int) -> io::Result<usize> {
+        if most == 1 && self.ancillary == Ancillary::None {
+            return self.call_receive_from(fd, flags);
+        }
         let fd = fd.as_raw_fd();
         if most == 1 {
             let first = &mut self.headers[0];
@@ -198,10 +226,22 @@ impl Batch {
         Ok(count as usize)
     }
 
-    /// sendmmsg(2) of the queued answers from `next` on, or for one answer sendmsg(2). Answers how many left.
+    /// sendmmsg(2) of the queued answers from `next` on; for one answer sendmsg(2), or sendto(2) if it has no control
+    /// messages. Answers how many left.
     fn call_send(&mut self, fd: BorrowedFd<'_>, next: usize) -> io::Result<usize> {
         let (fd, flags) = (fd.as_raw_fd(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
         let rest = &mut self.headers[next..self.queued.len()];
+        if let [only] = rest
+            && only.msg_hdr.msg_controllen == 0
+        {
+            let part = &self.parts[self.queued[next].0];
+            let (name, length) = (only.msg_hdr.msg_name, only.msg_hdr.msg_namelen);
+            // SAFETY: the part and the name are those of a slot of `self`, with their lengths; they are only read.
+            retry(|| unsafe {
+                libc::syscall(libc::SYS_sendto, fd, part.iov_base, part.iov_len, flags, name, length)
+            })?;
+            return Ok(1);
+        }
         if let [only] = rest {
             // SAFETY: the header points into the boxes and the vector that `self` owns, with their lengths.
             retry(|| unsafe { libc::syscall(libc::SYS_sendmsg, fd, &raw const only.msg_hdr, flags) })?;
@@ -222,7 +262,10 @@ impl Batch {
     pub fn datagram(&mut self, slot: usize) -> Datagram<'_> {
         assert!(slot < self.filled, "there is no datagram in slot {slot}");
         let header = &self.headers[slot];
-        let info = packet_info(&header.msg_hdr);
+        let info = match self.ancillary {
+            Ancillary::PacketInfo => packet_info(&header.msg_hdr),
+            Ancillary::None => None,
+        };
         Datagram {
             length: (header.msg_len as usize).min(self.capacity),
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
@@ -240,6 +283,20 @@ impl Batch {
     pub fn source(&self, slot: usize) -> &SockAddr {
         assert!(slot < self.filled, "there is no datagram in slot {slot}");
         &self.names[slot]
+    }
+
+    /// The way back to who sent the datagram in a slot, for an answer that leaves later.
+    ///
+    /// # Panics
+    /// If the last receive has not filled this slot.
+    pub fn way_back(&self, slot: usize) -> WayBack {
+        assert!(slot < self.filled, "there is no datagram in slot {slot}");
+        let mut way =
+            WayBack { to: self.names[slot], control: Control([0; size_of::<Control>()]), controllen: 0 };
+        if self.ancillary == Ancillary::PacketInfo {
+            way.controllen = reply_control(&self.headers[slot].msg_hdr, &self.names[slot], &mut way.control);
+        }
+        way
     }
 
     /// Queues the first `length` bytes of a slot's buffer as the answer to its source. The answer leaves from the
@@ -268,8 +325,12 @@ impl Batch {
         // The received headers of answered slots are rewritten in place, packed to the front. Answers are queued in the
         // order of slots, so `index <= slot`, and nothing that is still needed is overwritten.
         for (index, &(slot, length)) in self.queued.iter().enumerate() {
-            let controllen =
-                reply_control(&self.headers[slot].msg_hdr, &self.names[slot], &mut self.controls[slot]);
+            let controllen = match self.ancillary {
+                Ancillary::PacketInfo => {
+                    reply_control(&self.headers[slot].msg_hdr, &self.names[slot], &mut self.controls[slot])
+                }
+                Ancillary::None => 0,
+            };
             // SAFETY: slot < slots and the payload is slots * capacity bytes long, so the offset is inside it.
             let base = unsafe { self.payload.as_mut_ptr().add(slot * self.capacity) };
             self.parts[slot] = libc::iovec { iov_base: base.cast(), iov_len: length };
@@ -303,6 +364,50 @@ impl Batch {
         }
         self.queued.clear();
         sent
+    }
+}
+
+/// The way back to who sent a datagram: its source, and the address from which the answer has to leave.
+#[derive(Clone, Copy)]
+pub struct WayBack {
+    to: SockAddr,
+    control: Control,
+    controllen: usize,
+}
+
+impl WayBack {
+    /// To whom it is.
+    pub fn to(&self) -> &SockAddr {
+        &self.to
+    }
+
+    /// sendmsg(2) of one answer, without waiting.
+    ///
+    /// # Errors
+    /// As [`crate::send_to`].
+    pub fn send(&self, fd: BorrowedFd<'_>, payload: &[u8]) -> io::Result<()> {
+        let mut part = libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
+        // SAFETY: msghdr is plain old data for which all zero bytes are a value (null pointers of length 0).
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_name = (&raw const self.to.storage).cast_mut().cast();
+        header.msg_namelen = self.to.length;
+        header.msg_iov = &raw mut part;
+        header.msg_iovlen = 1;
+        if self.controllen > 0 {
+            header.msg_control = (&raw const self.control).cast_mut().cast();
+            header.msg_controllen = self.controllen;
+        }
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the header points at the address, the payload and the control message with their true lengths. "The
+        // msghdr structure" and all of these are only read.
+        retry(|| unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, flags) })?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for WayBack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WayBack").field("to", &self.to).finish_non_exhaustive()
     }
 }
 
@@ -474,6 +579,52 @@ mod tests {
         let mut buffer = [0; 4];
         assert_eq!(client.recv(&mut buffer).unwrap(), 1);
         assert_eq!(&buffer[..1], b"b");
+    }
+
+    #[test]
+    fn an_answer_may_leave_later_from_where_it_was_asked() {
+        let server = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let on: libc::c_int = 1;
+        let size = size_of_val(&on) as libc::socklen_t;
+        // SAFETY: the pointer and the length are those of `on`, which is only read.
+        let set = unsafe {
+            libc::setsockopt(
+                server.as_raw_fd(),
+                libc::IPPROTO_IP,
+                libc::IP_PKTINFO,
+                (&raw const on).cast(),
+                size,
+            )
+        };
+        assert_eq!(set, 0);
+        let (client, port) = (udp(), server.local_addr().unwrap().port());
+        client.send_to(b"question", ("127.0.0.2", port)).unwrap();
+        let mut batch = Batch::new(2, 16, Ancillary::PacketInfo);
+        assert_eq!(batch.receive(server.as_fd(), 2).unwrap(), 1);
+        let way = batch.way_back(0);
+        assert_eq!(way.to().inet(), client.local_addr().ok());
+        way.send(server.as_fd(), b"answer").unwrap();
+        let mut buffer = [0; 16];
+        let (length, from) = client.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..length], from), (&b"answer"[..], ([127, 0, 0, 2], port).into()));
+    }
+
+    #[test]
+    fn a_lone_datagram_comes_and_goes_as_in_a_batch() {
+        let (server, client) = (udp(), udp());
+        let mut batch = Batch::new(2, 16, Ancillary::None);
+        for (text, truncated) in [(&b"one"[..], false), (b"", false), (&[7; 17], true), (b"four", false)] {
+            client.send_to(text, server.local_addr().unwrap()).unwrap();
+            assert_eq!(batch.receive(server.as_fd(), 1).unwrap(), 1);
+            let datagram = batch.datagram(0);
+            assert_eq!((datagram.length, datagram.truncated), (text.len().min(16), truncated));
+            assert_eq!(datagram.source.inet(), client.local_addr().ok());
+            batch.answer(0, text.len().min(16));
+            batch.send(server.as_fd(), |f| panic!("{f:?}"));
+            let mut buffer = [0; 32];
+            assert_eq!(client.recv(&mut buffer).unwrap(), text.len().min(16));
+        }
+        assert_eq!(batch.receive(server.as_fd(), 1).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

@@ -20,10 +20,10 @@ mod testing;
 mod uring;
 
 pub use address::{SockAddr, UNIX_PATH_MAX, UnixName};
-pub use batch::{Ancillary, Batch, Datagram, SendFailure, Sent};
+pub use batch::{Ancillary, Batch, Datagram, SendFailure, Sent, WayBack};
 pub use events::{Events, Ready};
 pub use exchange::Messages;
-pub use message::{Received, receive_datagram, receive_record};
+pub use message::{Received, mark_messages, receive_datagram, receive_record};
 pub use socket::{
     accept, bind, connect, local_address, peer_address, receive_message, receive_queue_drops, recv,
     recv_waiting, refuse_descriptors, send, send_to, socket,

@@ -38,16 +38,14 @@ pub(crate) fn send_with_descriptor(fd: BorrowedFd<'_>, message: &[u8]) {
     assert_eq!(sent, message.len() as isize);
 }
 
-/// Two connected seqpacket sockets; the first has `SO_PASSCRED`.
+/// Two connected seqpacket sockets; the first tells messages from the end.
 pub(crate) fn seqpacket_pair() -> (OwnedFd, OwnedFd) {
     let mut fds = [-1; 2];
-    let on: libc::c_int = 1;
-    // SAFETY: both pointers are to locals of the right type, and the descriptors are new and owned by nobody else.
-    unsafe {
+    // SAFETY: the pointer is to a local of the right type, and the descriptors are new and owned by nobody else.
+    let (ours, theirs) = unsafe {
         assert_eq!(libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0, fds.as_mut_ptr()), 0);
-        let size = size_of_val(&on) as libc::socklen_t;
-        let set = libc::setsockopt(fds[0], libc::SOL_SOCKET, libc::SO_PASSCRED, (&raw const on).cast(), size);
-        assert_eq!(set, 0);
         (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1]))
-    }
+    };
+    crate::mark_messages(ours.as_fd()).unwrap();
+    (ours, theirs)
 }

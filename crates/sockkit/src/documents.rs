@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
+use sockkit_engine::FaultCount;
+use sockkit_engine::faults::Fault;
 
 use crate::cli::Cli;
 use crate::command::completions;
 use crate::exit;
 use crate::render::csv::csv;
+use crate::render::json::json;
 use crate::render::markdown::markdown;
 use crate::render::text::{Screen, text};
 use crate::render::view::samples;
@@ -119,10 +122,25 @@ fn renderings_are_as_documented() {
         }
         files.insert(format!("{name}.md"), markdown(&document).into_bytes());
         files.insert(format!("{name}.csv"), csv(&document).into_bytes());
+        files.insert(format!("{name}.json"), json(&document).into_bytes());
     }
     let ascii = Screen { width: 80, colour: true, unicode: false };
     files.insert("comparison-ascii-colour.txt".into(), text(&samples::comparison(), &ascii).into_bytes());
     compare("tests/renderings", &files);
+}
+
+#[test]
+fn the_readme_has_every_fault_and_how_it_is_counted() {
+    let readme = readme();
+    for fault in Fault::ALL {
+        let start = format!("| `{}=", fault.name());
+        assert!(readme.lines().any(|line| line.starts_with(&start)), "README.md has no row {start}");
+    }
+    for count in FaultCount::ALL.map(FaultCount::name) {
+        let is_told =
+            |line: &str| line.split(" | ").nth(3).is_some_and(|cell| cell.starts_with(&format!("`{count}`")));
+        assert!(readme.lines().any(is_told), "README.md does not say what counts as {count}");
+    }
 }
 
 fn readme() -> String {

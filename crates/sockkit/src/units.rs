@@ -78,6 +78,13 @@ pub(crate) fn buffer(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A share: `1%`, `0.5%`, or the bare number of percent.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end();
+    let percent = number.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    percent.ok_or_else(|| format!("{text:?} is no share: write 1% or 0.5%, from 0 to 100"))
+}
+
 /// A rate: `1000/s` or `1000`.
 pub(crate) fn per_second(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text);
@@ -98,21 +105,12 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// A share in percent, more than 0 and at most 100: `3%` is 0.03. The sign is wanted, so that nobody takes 0.03 for it.
-pub(crate) fn percent(text: &str) -> Result<f64, String> {
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').and_then(|digits| digits.trim_end().parse::<f64>().ok());
     number
         .filter(|percent| *percent > 0.0 && *percent <= 100.0)
         .map(|percent| percent / 100.0)
         .ok_or_else(|| format!("{text:?} is no share: write 3% or 0.5%, more than 0% and at most 100%"))
-}
-
-/// A share of losses that is allowed, from none to all, in percent with its sign or without: `1%` is 0.01, and so is `1`.
-pub(crate) fn loss(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').unwrap_or(text).trim_end();
-    let percent = number.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
-    percent
-        .map(|percent| percent / 100.0)
-        .ok_or_else(|| format!("{text:?} is no share: write 1% or 0.5%, from 0 to 100%"))
 }
 
 /// One value or several, each of which makes an arm.
@@ -246,21 +244,18 @@ mod tests {
     }
 
     #[test]
-    fn a_share_has_its_sign() {
-        assert_eq!((percent("3%"), percent("0.5 %"), percent("100%")), (Ok(0.03), Ok(0.005), Ok(1.0)));
-        for bad in ["3", "0.03", "0%", "-1%", "101%", "nan%", "%", ""] {
+    fn a_share_is_in_percent() {
+        assert_eq!((percent("1%"), percent("0.5"), percent("100 %")), (Ok(1.0), Ok(0.5), Ok(100.0)));
+        for bad in ["", "%", "-1%", "101", "nan", "1%%"] {
             assert!(percent(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn allowed_losses_may_be_none_and_are_percent_without_a_sign_too() {
-        assert_eq!(
-            (loss("1%"), loss("0.5"), loss("0"), loss("100 %")),
-            (Ok(0.01), Ok(0.005), Ok(0.0), Ok(1.0))
-        );
-        for bad in ["", "%", "-1%", "101", "nan", "1%%"] {
-            assert!(loss(bad).is_err(), "{bad}");
+    fn a_share_has_its_sign() {
+        assert_eq!((share("3%"), share("0.5 %"), share("100%")), (Ok(0.03), Ok(0.005), Ok(1.0)));
+        for bad in ["3", "0.03", "0%", "-1%", "101%", "nan%", "%", ""] {
+            assert!(share(bad).is_err(), "{bad}");
         }
     }
 

@@ -3,9 +3,6 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt::PassCred;
-
 use super::{Form, Framing, Role, Session, Sharing, SocketSpec, Traits, Transport};
 use crate::address::Address;
 use crate::options::Options;
@@ -77,9 +74,7 @@ impl Transport for Unix {
         // come, but cut a read short.
         let _ = sockkit_sys::refuse_descriptors(socket);
         if self.kind == libc::SOCK_SEQPACKET {
-            // The sender's credentials tell an empty message from the end of the stream (sockkit_sys::
-            // receive_record). An accepted connection inherits the option from its listener.
-            setsockopt(&socket, PassCred, &true)?;
+            sockkit_sys::mark_messages(socket)?;
         }
         Ok(())
     }

@@ -13,7 +13,9 @@ use sockkit_sys::SockAddr;
 use super::connection::{Connection, Ready};
 use super::{Token, Worker, errno};
 use crate::clock::{Nanos, nanos};
+use crate::counters::{FaultCount, RefuseReason};
 use crate::deadlines::Armed;
+use crate::faults::Kit;
 use crate::observer::Event;
 use crate::peer::Peer;
 use crate::server::{Post, Stage};
@@ -57,7 +59,7 @@ enum Outcome {
     Exhausted,
 }
 
-impl<S: Service> Worker<S> {
+impl<S: Service, K: Kit> Worker<S, K> {
     /// Starts to be told of connections.
     pub(super) fn open_gate(&mut self, index: usize) -> nix::Result<()> {
         let listener = &self.gates[index].post.listener;
@@ -109,7 +111,7 @@ impl<S: Service> Worker<S> {
     fn accept_one(&mut self, index: usize) -> Outcome {
         use Errno::*;
         self.counters().system_calls.add(1);
-        let error = match sockkit_sys::accept(self.gates[index].post.listener.as_fd()) {
+        let error = match self.gates[index].post.listener.take() {
             Ok((socket, peer)) => match self.admit(index, socket, &peer) {
                 Ok(outcome) => return outcome,
                 Err(errno) => io::Error::from(errno),
@@ -138,30 +140,30 @@ impl<S: Service> Worker<S> {
     fn admit(&mut self, index: usize, socket: OwnedFd, peer: &SockAddr) -> nix::Result<Outcome> {
         let post = &self.gates[index].post;
         let address = Address::from_kernel(peer).unwrap_or(Address::Unix(UnixName::Unnamed));
-        let observer = &self.shared.observer;
+        let framing = post.listener.transport().traits().framing;
+        let Some(outbox) = self.kit.outbox(framing, self.now) else {
+            self.counters().faults.add(FaultCount::Refused, 1);
+            return Ok(self.refuse(&socket, &address, RefuseReason::Fault));
+        };
         let ticket = match self.shared.admission.enter(&address, socket.as_fd()) {
             Ok(ticket) => ticket,
-            Err(reason) => {
-                self.counters().connections.refuse(reason);
-                if self.shared.logs_peers {
-                    observer.event(&Event::Refused { peer: &address, reason });
-                }
-                self.counters().system_calls.add(2);
-                super::connection::reset(&socket);
-                return Ok(Outcome::Refused);
-            }
+            Err(reason) => return Ok(self.refuse(&socket, &address, reason)),
         };
-        let framing = post.listener.transport().traits().framing;
-        let occasion =
-            Occasion { peer: &address, host: &self.shared.host, now: Some(SystemTime::now()), framing };
+        let wall = post.service.tells_time().then(SystemTime::now);
+        let occasion = Occasion { peer: &address, host: &self.shared.host, now: wall, framing };
         let service = Arc::clone(&post.service);
-        let peer = Peer::open(address.clone(), ticket, service, &occasion, self.now);
-        let connection = Connection::new(socket, peer);
+        let peer = Peer::open(address.clone(), ticket, service, &occasion, outbox, self.now);
+        let mut connection = Connection::new(socket, peer);
         let slot = self.connections.vacant_key();
-        self.counters().system_calls.add(1);
-        if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
-            self.shared.admission.leave(connection.peer.into_ticket());
-            return Err(errno);
+        connection.direct = self.takes_direct();
+        if connection.direct {
+            self.direct.push(slot);
+        } else {
+            self.counters().system_calls.add(1);
+            if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
+                self.shared.admission.leave(connection.peer.into_ticket());
+                return Err(errno);
+            }
         }
         self.counters().connections.accepted.add(1);
         if self.shared.logs_peers {
@@ -180,6 +182,16 @@ impl<S: Service> Worker<S> {
             self.arm(slot);
         }
         Ok(Outcome::Taken)
+    }
+
+    fn refuse(&self, socket: &OwnedFd, peer: &Address, reason: RefuseReason) -> Outcome {
+        self.counters().connections.refuse(reason);
+        if self.shared.logs_peers {
+            self.shared.observer.event(&Event::Refused { peer, reason });
+        }
+        self.counters().system_calls.add(2);
+        super::connection::reset(socket);
+        Outcome::Refused
     }
 
     fn rest_gate(&mut self, index: usize) {

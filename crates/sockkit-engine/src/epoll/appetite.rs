@@ -1,4 +1,4 @@
-//! How many datagrams to ask the kernel for.
+//! How many datagrams, or messages of a connection, to ask the kernel for.
 
 /// How many datagrams to ask for: as many as there were, or twice as many if there were that many. Asking for one more
 /// than there are costs the kernel a look for nothing, so where they come one by one it is done ever more rarely.

@@ -17,10 +17,12 @@ use super::late::{Fate, Late};
 use super::{Token, Worker, errno};
 use crate::bucket::RateLimit;
 use crate::clock::{Nanos, nanos};
-use crate::counters::{Counters, DropReason};
+use crate::counters::{Counters, DropReason, FaultCount};
 use crate::deadlines::Armed;
+use crate::faults::{Departure, Detour, Kit, Taken};
 use crate::observer::Event;
 use crate::policy::is_group;
+use crate::queue::Origin;
 use crate::server::{Post, RateLimits, Shared, Stage};
 use crate::services::{Answer, Occasion, Service};
 
@@ -44,12 +46,13 @@ const REST_MS: u8 = 10;
 const OVERFLOW_INTERVAL: Nanos = 1_000_000_000;
 
 /// The datagram sockets of one worker, and what they share.
-pub(super) struct Datagrams<S> {
+pub(super) struct Datagrams<S, D> {
     sockets: Vec<Socket<S>>,
     internet: Option<Batch>,
     unix: Option<Batch>,
     rate: RateLimit,
     late: Late,
+    detour: D,
     pub(super) armed: Armed,
     /// When datagrams were last received.
     last_turn: Nanos,
@@ -67,15 +70,18 @@ struct Socket<S> {
     asked: Nanos,
 }
 
-impl<S: Service> Datagrams<S> {
-    pub(super) fn new(posts: Vec<Post<S>>, shared: &Shared) -> Self {
+impl<S: Service, D: Detour> Datagrams<S, D> {
+    pub(super) fn new(posts: Vec<Post<S>>, detour: D, shared: &Shared) -> Self {
         let has = |unix: bool| posts.iter().any(|post| is_unix(post) == unix);
+        let informs = posts.iter().any(|post| post.listener.ancillary() == Ancillary::PacketInfo);
+        let ancillary = if informs { Ancillary::PacketInfo } else { Ancillary::None };
         let RateLimits { remote, local } = shared.rate_limit;
         Self {
-            internet: has(false).then(|| Batch::new(INTERNET.0, INTERNET.1, Ancillary::PacketInfo)),
+            internet: has(false).then(|| Batch::new(INTERNET.0, INTERNET.1, ancillary)),
             unix: has(true).then(|| Batch::new(UNIX.0, UNIX.1, Ancillary::None)),
             rate: RateLimit::new(remote, local),
             late: Late::default(),
+            detour,
             armed: Armed::default(),
             last_turn: 0,
             ending: false,
@@ -104,8 +110,18 @@ impl<S: Service> Datagrams<S> {
         &self.sockets[index].post.listener
     }
 
-    pub(super) fn is_one_udp_socket(&self) -> bool {
-        self.sockets.len() == 1 && self.unix.is_none()
+    pub(super) fn sockets(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// When to try again the answers for which their peers had no room.
+    pub(super) fn next_retry(&self) -> Option<Nanos> {
+        self.late.next_try().into_iter().chain(self.detour.next_at()).min()
+    }
+
+    /// Whether nothing waits to be sent.
+    fn is_idle(&self) -> bool {
+        self.next_retry().is_none()
     }
 
     /// Reads and answers one batch.
@@ -123,7 +139,12 @@ impl<S: Service> Datagrams<S> {
             Wait::ForOne => batch.wait_and_receive(fd, wanted),
         };
         let count = *received.as_ref().unwrap_or(&0);
-        let is_phantom = |batch: &Batch, slot| !unix && !batch.source(slot).is_named();
+        // What ends a wait: on an internet socket nothing else has no source, on a Unix socket only an empty datagram of
+        // somebody who has no name.
+        let is_phantom = |batch: &mut Batch, slot| {
+            !batch.source(slot).is_named()
+                && (!unix || batch.datagram(slot).length == 0 && books.shared.stage() > Stage::Serving)
+        };
         let came = (0..count).filter(|&slot| !is_phantom(batch, slot)).count();
         if books.shared.admission.settle(wanted as u64, came as u64) {
             books.shared.raise(Stage::Full);
@@ -136,7 +157,8 @@ impl<S: Service> Datagrams<S> {
             Ok(_) => {}
         }
         // Only now: the wait may have been long.
-        let desk = Desk { books, now: books.shared.clock.now(), wall: SystemTime::now() };
+        let wall = socket.post.service.tells_time().then(SystemTime::now);
+        let desk = Desk { books, now: books.shared.clock.now(), wall };
         self.last_turn = desk.now;
         socket.appetite.learn(count, wanted, batch.slots());
         let mut turn = if count == wanted { Turn::MayHaveMore } else { Turn::Empty };
@@ -150,6 +172,14 @@ impl<S: Service> Datagrams<S> {
             let verdict = desk.judge(&*socket.post.service, batch.datagram(slot), &mut self.rate);
             books.enter(verdict);
             let Verdict::Answer(length) = verdict else { continue };
+            match self.detour.take(batch, slot, length, index, desk.now) {
+                Taken::No => {}
+                Taken::Yes => continue,
+                Taken::Lost(reason) => {
+                    books.enter(Verdict::Drop(reason));
+                    continue;
+                }
+            }
             if !self.late.is_empty() && self.late.has(index, batch.source(slot)) {
                 let Datagram { source, buffer, .. } = batch.datagram(slot);
                 if !self.late.keep(index, source, &buffer[..length], desk.now) {
@@ -162,12 +192,42 @@ impl<S: Service> Datagrams<S> {
         let late = &mut self.late;
         let sent = batch.send(fd, |SendFailure { to, payload, error, .. }| match errno(&error) {
             Errno::EAGAIN if unix && late.keep(index, to, payload, desk.now) => {}
-            Errno::EAGAIN | Errno::ENOBUFS => books.enter(Verdict::Drop(DropReason::SendQueueFull)),
-            _ => books.enter(Verdict::Drop(DropReason::SendFailed)),
+            _ => books.enter(Verdict::Drop(reason_of(&error))),
         });
         books.counters().system_calls.add(sent.calls as u64);
         books.answered(sent.messages, sent.bytes);
+        self.depart(books, desk.now);
         turn
+    }
+
+    /// Sends the answers that leave on their own and are due.
+    fn depart(&mut self, books: &Books<'_>, now: Nanos) {
+        while let Some(departure) = self.detour.next(now) {
+            let Departure { socket, way, payload, origin, marks, .. } = &departure;
+            let post = &self.sockets[*socket].post;
+            let outcome = match self.late.has(*socket, way.to()) {
+                true => Err(io::ErrorKind::WouldBlock.into()),
+                false => {
+                    books.counters().system_calls.add(1);
+                    way.send(post.listener.as_fd(), payload)
+                }
+            };
+            match outcome {
+                Ok(()) => {
+                    books.departed(*origin, payload.len());
+                    marks.each().for_each(|fault| books.counters().faults.add(fault, 1));
+                }
+                Err(_) if *origin == Origin::Copy => {}
+                Err(error) if is_unix(post) && error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.late.keep(*socket, way.to(), payload, now) {
+                        marks.each().for_each(|fault| books.counters().faults.add(fault, 1));
+                    } else {
+                        books.enter(Verdict::Drop(DropReason::SendQueueFull));
+                    }
+                }
+                Err(error) => books.enter(Verdict::Drop(reason_of(&error))),
+            }
+        }
     }
 
     /// Tries the answers again for which there was no room.
@@ -262,6 +322,16 @@ impl Books<'_> {
             Verdict::Discard => ledger.discarded.add(1),
             Verdict::Drop(reason) => ledger.dropped(reason, 1),
         }
+        if let Verdict::Drop(DropReason::Fault) = verdict {
+            self.counters().faults.add(FaultCount::Dropped, 1);
+        }
+    }
+
+    fn departed(&self, origin: Origin, bytes: usize) {
+        let counters = self.counters();
+        counters.messages.answered.add(u64::from(origin == Origin::Answer));
+        counters.messages_sent.add(1);
+        counters.bytes.sent.add(bytes as u64);
     }
 
     fn answered(&self, messages: usize, bytes: usize) {
@@ -276,7 +346,7 @@ impl Books<'_> {
 struct Desk<'a> {
     books: &'a Books<'a>,
     now: Nanos,
-    wall: SystemTime,
+    wall: Option<SystemTime>,
 }
 
 impl Desk<'_> {
@@ -302,12 +372,8 @@ impl Desk<'_> {
         if source.inet().as_ref().map(SocketAddr::ip).is_some_and(|ip| !rate.allow(ip, self.now)) {
             return Verdict::Drop(DropReason::RateLimit);
         }
-        let occasion = Occasion {
-            peer: &Source(source),
-            host: &shared.host,
-            now: Some(self.wall),
-            framing: Framing::Message,
-        };
+        let occasion =
+            Occasion { peer: &Source(source), host: &shared.host, now: self.wall, framing: Framing::Message };
         match service.answer(&occasion, buffer, length, shared.policy.limit(length)) {
             Answer::Bytes(length) => Verdict::Answer(length),
             Answer::Nothing => Verdict::Discard,
@@ -317,23 +383,29 @@ impl Desk<'_> {
     }
 }
 
-impl<S: Service> Worker<S> {
+impl<S: Service, K: Kit> Worker<S, K> {
     /// Datagrams wait at a socket. What is left after this turn, the kernel tells again.
     pub(super) fn answer(&mut self, index: usize) {
         for _ in 0..PER_TURN {
-            if !self.answer_batch(index, Wait::No) {
+            // Where they come one at a time, to look for another costs as much as to be told of it.
+            if !self.answer_batch(index, Wait::No) || self.come_singly(index) {
                 break;
             }
         }
         self.arm_retry();
     }
 
+    fn come_singly(&self, index: usize) -> bool {
+        self.datagrams.as_ref().is_none_or(|datagrams| datagrams.sockets[index].appetite.size == 1)
+    }
+
     /// It is time to try answers again for which there was no room.
     pub(super) fn retry_late(&mut self) {
         let books = Books { shared: &self.shared, worker: self.index };
         let Some(datagrams) = &mut self.datagrams else { return };
+        datagrams.depart(&books, self.now);
         datagrams.retry(&books, self.now);
-        if datagrams.ending && datagrams.late.is_empty() {
+        if datagrams.ending && datagrams.is_idle() {
             self.drop_datagrams();
         }
         self.arm_retry();
@@ -359,7 +431,7 @@ impl<S: Service> Worker<S> {
             // A worker that waits without epoll has not registered it.
             let _ = self.epoll.delete(&socket.post.listener);
         }
-        if datagrams.late.is_empty() {
+        if datagrams.is_idle() {
             self.drop_datagrams();
         }
     }
@@ -371,12 +443,13 @@ impl<S: Service> Worker<S> {
         for index in 0..datagrams.sockets.len() {
             datagrams.count_overflow(index, counters, self.now);
         }
-        counters.messages.dropped(DropReason::Shutdown, datagrams.late.give_up() as u64);
+        let given_up = datagrams.late.give_up() + datagrams.detour.give_up();
+        counters.messages.dropped(DropReason::Shutdown, given_up as u64);
     }
 
-    fn arm_retry(&mut self) {
+    pub(super) fn arm_retry(&mut self) {
         let Some(datagrams) = &mut self.datagrams else { return };
-        let next = datagrams.late.next_try();
+        let next = datagrams.next_retry();
         self.deadlines.arm(&mut datagrams.armed, Token::Datagrams(0).pack(), next);
     }
 
@@ -395,6 +468,13 @@ impl<S: Service> Worker<S> {
             socket.failures = 0;
         }
         matches!(turn, Turn::MayHaveMore | Turn::Failed)
+    }
+}
+
+fn reason_of(error: &io::Error) -> DropReason {
+    match errno(error) {
+        Errno::EAGAIN | Errno::ENOBUFS => DropReason::SendQueueFull,
+        _ => DropReason::SendFailed,
     }
 }
 

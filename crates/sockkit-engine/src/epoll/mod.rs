@@ -1,4 +1,5 @@
-//! The epoll engine: one loop a worker, level-triggered for listeners and datagrams, edge-triggered for connections.
+//! The epoll engine: one loop a worker, level-triggered for listeners and datagrams, edge-triggered for connections (but
+//! for those that keep messages apart, while they have nothing else to do: see `Watch`).
 //!
 //! Connections are edge-triggered because the kernel then need not look at each of them again after every turn. The
 //! price is that an edge is told once: a connection remembers that there may be more to read (`readable`) until a read
@@ -11,6 +12,8 @@ mod appetite;
 mod connection;
 mod datagram;
 mod late;
+mod spin;
+mod timer;
 
 use std::io;
 use std::sync::Arc;
@@ -23,18 +26,17 @@ use sockkit_core::{Error, Session};
 use crate::clock::{Nanos, nanos};
 use crate::counters::{Counters, EndReason};
 use crate::deadlines::{Armed, Deadlines};
+use crate::faults::{Disturbed, Kit, Undisturbed};
 use crate::server::{Engine, Post, Seat, Shared, Stage};
 use crate::services::Service;
 
 use accept::Gate;
-use connection::{Connection, Ready};
+use connection::{Connection, Ready, SCRATCH};
 use datagram::Datagrams;
+use timer::Timer;
 
 /// Events taken from the kernel in one turn.
 const EVENTS: usize = 256;
-
-/// Bytes into which a worker receives: the largest message that a Unix socket takes by default is 212,960 bytes.
-const SCRATCH: usize = 256 << 10;
 
 /// What an epoll descriptor can lack, besides memory and descriptors.
 const EPOLL_ADVICE: &str = "limits: ulimit -n, and fs.epoll.max_user_watches";
@@ -45,18 +47,29 @@ pub struct EpollEngine;
 
 impl Engine for EpollEngine {
     fn serve<S: Service>(seat: Seat<S>) -> Result<(), Error> {
-        let started = seat.started.clone();
-        let worker = Worker::new(seat)?;
-        // The server may have given up waiting, and then ends us.
-        let _ = started.send(());
-        worker.serve()
+        match seat.shared.faults {
+            None => serve(seat, Undisturbed),
+            Some(faults) => {
+                let kit = Disturbed::new(faults, seat.index);
+                serve(seat, kit)
+            }
+        }
     }
+}
+
+fn serve<S: Service, K: Kit>(seat: Seat<S>, kit: K) -> Result<(), Error> {
+    let started = seat.started.clone();
+    let worker = Worker::new(seat, kit)?;
+    // The server may have given up waiting, and then ends us.
+    let _ = started.send(());
+    worker.serve()
 }
 
 /// What an event, or a deadline, is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     Wake,
+    Timer,
     Gate(usize),
     Datagrams(usize),
     Connection(usize),
@@ -66,6 +79,7 @@ impl Token {
     fn pack(self) -> u64 {
         let (kind, index) = match self {
             Self::Wake => (0, 0),
+            Self::Timer => (0, 1),
             Self::Gate(index) => (1, index),
             Self::Datagrams(index) => (2, index),
             Self::Connection(index) => (3, index),
@@ -76,7 +90,8 @@ impl Token {
     fn unpack(packed: u64) -> Self {
         let index = (packed & !(3 << 62)) as usize;
         match packed >> 62 {
-            0 => Self::Wake,
+            0 if index == 0 => Self::Wake,
+            0 => Self::Timer,
             1 => Self::Gate(index),
             2 => Self::Datagrams(index),
             _ => Self::Connection(index),
@@ -85,17 +100,21 @@ impl Token {
 }
 
 /// One worker: everything that its loop touches, and nothing that another worker does.
-struct Worker<S: Service> {
+struct Worker<S: Service, K: Kit> {
     shared: Arc<Shared>,
     index: usize,
     epoll: Epoll,
     gates: Vec<Gate<S>>,
-    datagrams: Option<Datagrams<S>>,
-    connections: Slab<Connection<S>>,
+    datagrams: Option<Datagrams<S, K::Detour>>,
+    connections: Slab<Connection<S, K::Outbox>>,
+    kit: K,
     deadlines: Deadlines,
+    timer: Timer,
     scratch: Box<[u8]>,
     /// Connections whose turn ended before their work did.
     carried: Vec<usize>,
+    /// Connections that are asked without a word from epoll.
+    direct: Vec<usize>,
     /// Bytes held for all peers of this worker.
     held: usize,
     now: Nanos,
@@ -104,12 +123,16 @@ struct Worker<S: Service> {
     grace_ends: Option<Nanos>,
 }
 
-impl<S: Service> Worker<S> {
-    fn new(seat: Seat<S>) -> Result<Self, Error> {
+impl<S: Service, K: Kit> Worker<S, K> {
+    fn new(seat: Seat<S>, mut kit: K) -> Result<Self, Error> {
         let fail = |errno: Errno| Error::io("set up", "epoll", &errno.into()).with_advice(EPOLL_ADVICE);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?;
         let wake = EpollEvent::new(EpollFlags::EPOLLIN, Token::Wake.pack());
         epoll.add(seat.shared.wake(seat.index), wake).map_err(fail)?;
+        let timer = Timer::new(seat.shared.clock).map_err(fail)?;
+        // Told once each time that it rings, so it need not be read.
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        epoll.add(&timer, EpollEvent::new(flags, Token::Timer.pack())).map_err(fail)?;
         let (messages, calls): (Vec<Post<S>>, Vec<Post<S>>) = seat
             .posts
             .into_iter()
@@ -117,14 +140,17 @@ impl<S: Service> Worker<S> {
         let mut worker = Self {
             now: seat.shared.clock.now(),
             gates: calls.into_iter().map(Gate::new).collect(),
-            datagrams: (!messages.is_empty()).then(|| Datagrams::new(messages, &seat.shared)),
+            datagrams: (!messages.is_empty()).then(|| Datagrams::new(messages, kit.detour(), &seat.shared)),
             shared: seat.shared,
             index: seat.index,
             epoll,
             connections: Slab::new(),
+            kit,
             deadlines: Deadlines::default(),
+            timer,
             scratch: vec![0; SCRATCH].into(),
             carried: Vec::new(),
+            direct: Vec::new(),
             held: 0,
             stage: Stage::Serving,
             grace_ends: None,
@@ -132,7 +158,9 @@ impl<S: Service> Worker<S> {
         for index in 0..worker.gates.len() {
             worker.open_gate(index).map_err(fail)?;
         }
-        if let Some(datagrams) = worker.datagrams.as_ref().filter(|_| !worker.is_alone()) {
+        if let Some(datagrams) =
+            worker.datagrams.as_ref().filter(|_| !worker.is_alone() && !worker.asks_datagrams())
+        {
             datagrams.register(&worker.epoll).map_err(fail)?;
         }
         Ok(worker)
@@ -140,28 +168,38 @@ impl<S: Service> Worker<S> {
 
     fn serve(mut self) -> Result<(), Error> {
         if self.is_alone() {
-            return self.serve_alone();
+            self.serve_alone()?;
+        } else if self.shared.spin {
+            self.serve_spinning()?;
         }
         let mut events = [EpollEvent::empty(); EVENTS];
         while !self.is_over() {
-            self.counters().system_calls.add(1);
-            let count = match self.epoll.wait(&mut events, self.timeout()) {
-                Ok(count) => count,
-                Err(Errno::EINTR) => 0,
-                Err(errno) => return Err(Error::io("wait on", "epoll", &errno.into())),
-            };
-            self.now = self.shared.clock.now();
-            self.go_on_with_carried();
-            for event in &events[..count] {
-                match Token::unpack(event.data()) {
-                    Token::Wake => self.follow_stage(),
-                    Token::Gate(index) => self.accept(index),
-                    Token::Datagrams(index) => self.answer(index),
-                    Token::Connection(slot) => self.turn(slot, Ready::from(event.events())),
-                }
-            }
-            self.look_at_deadlines();
+            let timeout = self.timeout()?;
+            self.round(&mut events, timeout)?;
         }
+        Ok(())
+    }
+
+    /// Waits for events, and deals with them and with what is due.
+    fn round(&mut self, events: &mut [EpollEvent], timeout: EpollTimeout) -> Result<(), Error> {
+        self.counters().system_calls.add(1);
+        let count = match self.epoll.wait(events, timeout) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(errno) => return Err(Error::io("wait on", "epoll", &errno.into())),
+        };
+        self.now = self.shared.clock.now();
+        self.go_on_with_carried();
+        for event in &events[..count] {
+            match Token::unpack(event.data()) {
+                Token::Wake => self.follow_stage(),
+                Token::Timer => self.timer.rang(),
+                Token::Gate(index) => self.accept(index),
+                Token::Datagrams(index) => self.answer(index),
+                Token::Connection(slot) => self.turn(slot, Ready::from(event.events())),
+            }
+        }
+        self.look_at_deadlines();
         Ok(())
     }
 
@@ -188,17 +226,16 @@ impl<S: Service> Worker<S> {
         self.stage > Stage::Serving && self.connections.is_empty() && self.datagrams.is_none()
     }
 
-    /// How long to wait for events: not at all while connections have work left, else until the next deadline.
-    fn timeout(&self) -> EpollTimeout {
+    /// How long to wait for events: not at all while connections have work left, else until the timer rings.
+    fn timeout(&mut self) -> Result<EpollTimeout, Error> {
         if !self.carried.is_empty() {
-            return EpollTimeout::ZERO;
+            return Ok(EpollTimeout::ZERO);
         }
         let next = self.deadlines.next().into_iter().chain(self.grace_ends).min();
-        next.map_or(EpollTimeout::NONE, |moment| {
-            // Rounded up: a wait that ends before its deadline would only be waited again.
-            let millis = moment.saturating_sub(self.now).div_ceil(1_000_000);
-            EpollTimeout::try_from(millis.min(i32::MAX as u64) as i32).unwrap_or(EpollTimeout::ZERO)
-        })
+        let fail = |errno: Errno| Error::io("set", "a timer", &errno.into());
+        let calls = self.timer.ring_by(next).map_err(fail)?;
+        self.counters().system_calls.add(calls);
+        Ok(EpollTimeout::NONE)
     }
 
     fn look_at_deadlines(&mut self) {
@@ -220,7 +257,7 @@ impl<S: Service> Worker<S> {
     /// What the holder of a token knows of its deadline, if it is still there.
     fn armed(&mut self, token: u64) -> Option<&mut Armed> {
         match Token::unpack(token) {
-            Token::Wake => None,
+            Token::Wake | Token::Timer => None,
             Token::Gate(index) => self.gates.get_mut(index).map(|gate| &mut gate.armed),
             Token::Datagrams(_) => self.datagrams.as_mut().map(|datagrams| &mut datagrams.armed),
             Token::Connection(slot) => self.connections.get_mut(slot).map(|connection| &mut connection.armed),
@@ -231,13 +268,16 @@ impl<S: Service> Worker<S> {
         let Some(connection) = self.connections.get(slot) else { return };
         match connection.peer.overdue(&self.shared.limits, self.now) {
             Some(reason) => self.end(slot, reason),
-            None => self.arm(slot),
+            None => {
+                self.turn(slot, Ready::DUE);
+                self.arm(slot);
+            }
         }
     }
 
     fn arm(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let deadline = connection.peer.deadline(&self.shared.limits);
+        let deadline = connection.peer.deadline(&self.shared.limits, self.now);
         self.deadlines.arm(&mut connection.armed, Token::Connection(slot).pack(), deadline);
     }
 
@@ -246,7 +286,7 @@ impl<S: Service> Worker<S> {
         let holders = self.connections.len() + self.gates.len() + 1;
         let (connections, gates, datagrams) = (&self.connections, &self.gates, &self.datagrams);
         self.deadlines.tidy(holders, |token| match Token::unpack(token) {
-            Token::Wake => None,
+            Token::Wake | Token::Timer => None,
             Token::Gate(index) => gates.get(index).map(|gate| gate.armed),
             Token::Datagrams(_) => datagrams.as_ref().map(|datagrams| datagrams.armed),
             Token::Connection(slot) => connections.get(slot).map(|connection| connection.armed),
@@ -308,7 +348,9 @@ mod tests {
 
     #[test]
     fn tokens_survive_being_packed() {
-        for token in [Token::Wake, Token::Gate(3), Token::Datagrams(0), Token::Connection(1 << 40)] {
+        for token in
+            [Token::Wake, Token::Timer, Token::Gate(3), Token::Datagrams(0), Token::Connection(1 << 40)]
+        {
             assert_eq!(Token::unpack(token.pack()), token);
         }
     }

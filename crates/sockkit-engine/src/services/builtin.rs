@@ -67,6 +67,10 @@ impl Service for Builtin {
         matches!(self, Self::Chargen)
     }
 
+    fn tells_time(&self) -> bool {
+        matches!(self, Self::Daytime | Self::Time | Self::Qotd)
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Echo => "echo",

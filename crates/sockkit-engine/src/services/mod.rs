@@ -40,6 +40,12 @@ pub trait Service: Send + Sync + 'static {
         false
     }
 
+    /// Whether it may tell the time, so that [`Occasion::now`] has to be known: a clock that nobody asks for need not be
+    /// read.
+    fn tells_time(&self) -> bool {
+        true
+    }
+
     /// So many bytes of the last [`Speech::Says`] have been sent: all of them where messages are kept.
     fn said(&self, state: &mut Self::State, bytes: usize);
 
@@ -60,7 +66,7 @@ pub struct Occasion<'a> {
     pub peer: &'a dyn fmt::Display,
     /// The name of this host.
     pub host: &'a str,
-    /// What time it is, if that is known.
+    /// What time it is, if that is known and [`Service::tells_time`].
     pub now: Option<SystemTime>,
     /// Whether messages are kept apart on this connection.
     pub framing: Framing,

@@ -79,15 +79,20 @@ pub(crate) struct EffortArgs {
     #[arg(long, conflicts_with = "budget")]
     pub(crate) quick: bool,
 
+    /// End after so many blocks, if neither --precision nor the budget has ended it before [default: until then; runs are
+    /// as long as leaves room for about 12, or 8 with --quick]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) blocks: Option<u16>,
+
     /// How far every interval may reach from its estimate to be narrow enough
-    #[arg(long, value_name = "PERCENT", default_value = "3%", value_parser = units::percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "3%", value_parser = units::share)]
     pub(crate) precision: f64,
 
     /// The smallest difference that matters [default: what two runs of the same differ by, with its interval]
-    #[arg(long, value_name = "PERCENT", value_parser = units::percent)]
+    #[arg(long, value_name = "PERCENT", value_parser = units::share)]
     pub(crate) threshold: Option<f64>,
 
-    /// How long each run is measured [default: 50ms to 1s, so that about 12 blocks fit into the budget]
+    /// How long each run is measured [default: 50ms to 1s, as --blocks has it]
     #[arg(long, value_name = "DURATION", value_parser = units::interval)]
     pub(crate) duration: Option<Duration>,
 

@@ -1,9 +1,12 @@
 //! What was typed. Reading it touches nothing; `command` decides what it means.
 
+mod bench;
 mod compare;
 mod connect;
+mod fault;
 mod outputs;
 mod ping;
+mod promise;
 mod report;
 mod serve;
 mod targets;
@@ -11,15 +14,18 @@ mod workload;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+pub(crate) use bench::BenchArgs;
 pub(crate) use compare::{CompareArgs, FailIf, Typed};
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
+pub(crate) use fault::FaultSpec;
 pub(crate) use outputs::{OutputArgs, Place};
 pub(crate) use ping::PingArgs;
+pub(crate) use promise::{Figure, Promise, Term};
 pub(crate) use report::ReportArgs;
 pub(crate) use serve::{ServeArgs, ServiceName};
-pub(crate) use targets::{OneTarget, PingTarget, ServiceTargets, Subject, Subjects};
+pub(crate) use targets::{BenchSubjects, OneTarget, PingTarget, ServiceTargets, Subject, Subjects};
 pub(crate) use workload::{ModeName, Placement, SocketArgs, VerifyName, WorkloadArgs};
 
 use crate::exit;
@@ -51,6 +57,7 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     Connect(Box<ConnectArgs>),
     Ping(Box<PingArgs>),
+    Bench(Box<BenchArgs>),
     Compare(Box<CompareArgs>),
     Report(Box<ReportArgs>),
     Info(InfoArgs),
@@ -96,7 +103,8 @@ pub(crate) struct ManArgs {
 }
 
 /// The commands that have a page: all of them.
-const PAGES: [&str; 8] = ["serve", "connect", "ping", "compare", "report", "info", "completions", "man"];
+const PAGES: [&str; 9] =
+    ["serve", "connect", "ping", "bench", "compare", "report", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {

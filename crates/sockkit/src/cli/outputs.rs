@@ -97,8 +97,8 @@ pub(crate) fn settle(cli: &Command, words: Vec<OsString>) -> Vec<OsString> {
             settled.push(word);
             continue;
         }
-        let is_file = |next: &OsString| !is_option(next) && !(wants_targets && reads_as_target(next));
-        let file = rest.next_if(is_file);
+        let is_other = |next: &OsString| is_option(next) || (wants_targets && reads_as_target(next));
+        let file = rest.next_if(|next| !is_other(next));
         if let Some(file) = &file {
             last_taken = Some((settled.len(), word.clone(), file.clone()));
         }

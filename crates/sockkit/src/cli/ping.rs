@@ -91,7 +91,7 @@ pub(crate) struct PingArgs {
     pub(crate) source: Option<String>,
 
     /// Exit 1 if more than this share of the messages is lost
-    #[arg(long, value_name = "PERCENT", value_parser = units::loss, help_heading = "Output")]
+    #[arg(long, value_name = "PERCENT", value_parser = units::percent, help_heading = "Output")]
     pub(crate) max_loss: Option<f64>,
 
     /// No line for each reply, only the summary

@@ -52,7 +52,10 @@ impl Promise {
     /// Reads one.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let terms = text.split(',').map(|part| Term::parse(part.trim())).collect::<Result<_, _>>();
-        Ok(Self { terms: terms.map_err(|why| format!("{why}: write p99<1ms or p99<=1ms,loss<0.1%"))?, typed: text.into() })
+        Ok(Self {
+            terms: terms.map_err(|why| format!("{why}: write p99<1ms or p99<=1ms,loss<0.1%"))?,
+            typed: text.into(),
+        })
     }
 
     /// All that has to hold; there is at least one.
@@ -118,7 +121,10 @@ mod tests {
             term(Figure::Loss, 0.1, false),
         ];
         assert_eq!(promise.terms(), terms);
-        assert_eq!((promise.quantile_max(), promise.to_string()), (0.99, "P99<1ms, max <= 2s,loss<0.1%".into()));
+        assert_eq!(
+            (promise.quantile_max(), promise.to_string()),
+            (0.99, "P99<1ms, max <= 2s,loss<0.1%".into())
+        );
         assert_eq!(Promise::parse("p99.9<1s").unwrap().quantile_max(), 0.999);
         assert_eq!(terms[0].figure.name(), "p99");
         assert!(terms[1].is_kept_by(2e9) && !terms[0].is_kept_by(1e6) && terms[0].is_kept_by(999_999.0));
@@ -126,7 +132,9 @@ mod tests {
 
     #[test]
     fn what_is_no_promise_is_told_what_one_is() {
-        for bad in ["", "p99", "p99>1ms", "p98<1ms", "p99<", "p99<0", "p99<1ms,", "loss<1ms", "loss<101%", "p99<x"] {
+        for bad in
+            ["", "p99", "p99>1ms", "p98<1ms", "p99<", "p99<0", "p99<1ms,", "loss<1ms", "loss<101%", "p99<x"]
+        {
             let error = Promise::parse(bad).unwrap_err();
             assert!(error.ends_with(": write p99<1ms or p99<=1ms,loss<0.1%"), "{error}");
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::ServiceTargets;
+use super::{FaultSpec, ServiceTargets};
 use crate::{exit, units};
 
 const EXAMPLES: &str = "\
@@ -25,6 +25,23 @@ Addresses:
   unix:PATH           or --unix PATH; unix-dgram and unix-seqpacket alike. @NAME is abstract.
   SERVICE@ADDRESS     one of these with a service of its own: discard@udp://:9";
 
+const FAULTS: &str = "\
+Faults, in the order in which they strike (a share is 1%, 0.5% or 0.01):
+  refuse=1%           connections: this share is reset as soon as it is accepted
+  hang=1%             connections: this share is read and never answered
+  drop=1%             messages (datagrams and seqpacket): no answer
+  corrupt=0.1%        answers (messages, or pieces of a stream as they were read): one byte is changed
+  truncate=1%         messages: the answer is one byte or more too short; one is left
+  duplicate=1%        messages: answered twice
+  reorder=1%          messages: answered after the next to the same peer, or 10ms later
+  delay=5ms~1ms       answers leave 5ms later, plus or minus 1ms, in order; what a service says
+                      unasked begins so much later
+  chunk=7             streams: at most 7 bytes a write
+  rate=1MB/s          streams: so many bytes a second on each connection
+  reset-after=64KiB   connections: reset once so many bytes have been sent (on Unix sockets with
+                      the peer's next bytes, or ended where the service speaks unasked)
+  close-after=64KiB   connections: half-closed once so many bytes have been sent";
+
 /// Echo, greet or answer on any mix of transports at once
 ///
 /// Without an address it listens on tcp://127.0.0.1:12345. Each listener prints one line on stdout when it is ready,
@@ -33,7 +50,7 @@ Addresses:
 #[derive(Debug, Args)]
 #[command(
     override_usage = "sockkit serve [OPTIONS] [ADDRESS...]",
-    after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", units::NOTATION, exit::TABLE),
+    after_long_help = format!("{EXAMPLES}\n\n{FAULTS}\n\n{}\n\n{}", units::NOTATION, exit::TABLE),
     after_help = "--help shows examples and what the options mean in full"
 )]
 pub(crate) struct ServeArgs {
@@ -62,6 +79,11 @@ pub(crate) struct ServeArgs {
           value_parser = units::interval)]
     pub(crate) stats: Option<Duration>,
 
+    /// Never sleep: ask the sockets again and again. The shortest round trips, for a whole processor a worker (one
+    /// worker, where --workers says nothing else); for measurements
+    #[arg(long)]
+    pub(crate) spin: bool,
+
     #[command(flatten)]
     pub(crate) life: LifeArgs,
 
@@ -70,6 +92,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) datagrams: DatagramArgs,
+
+    #[command(flatten)]
+    pub(crate) faults: FaultArgs,
 }
 
 /// When the server ends.
@@ -141,7 +166,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "SIZE", value_parser = units::buffer)]
     pub(crate) sndbuf: Option<usize>,
 
-    /// Threads, each with a loop of its own [default: one for each processor]
+    /// Threads, each with a loop of its own [default: one for each processor, with --spin one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
 
@@ -167,6 +192,23 @@ pub(crate) struct DatagramArgs {
     /// servers can be made to answer each other for ever
     #[arg(long)]
     pub(crate) allow_any_source: bool,
+}
+
+/// What is done wrong on purpose.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Faults")]
+pub(crate) struct FaultArgs {
+    /// Do this wrong on purpose, to test clients: drop=1%, delay=5ms and so on; may be given for several faults
+    ///
+    /// The faults are listed below. One that does not apply to a listener passes it by, with a warning; one that applies to
+    /// none of them is an error. What was injected is in the summary, by kind, as far as it has left.
+    #[arg(long, value_name = "FAULT=AMOUNT", value_parser = FaultSpec::parse)]
+    pub(crate) fault: Vec<FaultSpec>,
+
+    /// Draw what is random from this: the same seed strikes the same messages of one client of one worker [default:
+    /// another one each time, told on stderr]
+    #[arg(long, value_name = "N", requires = "fault")]
+    pub(crate) fault_seed: Option<u64>,
 }
 
 /// The services, by the names of their RFCs.

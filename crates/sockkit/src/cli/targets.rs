@@ -32,6 +32,10 @@ pub(crate) struct Subject {
 #[derive(Clone, Debug)]
 pub(crate) struct Subjects(pub(crate) Vec<Subject>);
 
+/// The same for `bench`, which does not guess what to measure: at least one.
+#[derive(Clone, Debug)]
+pub(crate) struct BenchSubjects(pub(crate) Vec<Subject>);
+
 /// Exactly one address: `sockkit connect --unix /tmp/s`.
 #[derive(Clone, Debug)]
 pub(crate) struct OneTarget(pub(crate) Target);
@@ -151,6 +155,33 @@ impl FromArgMatches for Subjects {
         found.extend(TRANSPORTS.iter().flat_map(|transport| placed(transport.scheme())));
         found.sort_by_key(|(index, _)| *index);
         Ok(Self(found.into_iter().map(|(_, subject)| subject).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for BenchSubjects {
+    fn augment_args(command: Command) -> Command {
+        Subjects::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for BenchSubjects {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let Subjects(subjects) = Subjects::from_arg_matches(matches)?;
+        if subjects.is_empty() {
+            let why = "no target is given; write for example tcp, --udp or unix for a server that sockkit starts \
+                       itself, or an address such as udp://localhost:7";
+            return Err(complain("bench", ErrorKind::MissingRequiredArgument, why));
+        }
+        Ok(Self(subjects))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -92,7 +92,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::command::report::one_of;
     use crate::render::csv::csv;
+    use crate::render::html::page;
     use crate::render::json::json as to_json;
     use crate::render::markdown::markdown;
     use crate::render::text::{Screen, text};
@@ -179,7 +181,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
-        /// What can be read can be shown, whatever it says.
+        /// What can be read can be shown and merged, whatever it says.
         #[test]
         fn no_document_makes_an_output_panic(
             sample in 0..5_usize,
@@ -199,7 +201,14 @@ mod tests {
             let allowed = |letter: char| letter == '\n' || (colour && letter == '\u{1b}') || !letter.is_control();
             prop_assert!(shown.chars().all(allowed), "{shown:?}");
             prop_assert!(unicode || shown.is_ascii(), "{shown}");
-            let _ = (csv(&document), markdown(&document), to_json(&document));
+            let _ = (csv(&document), markdown(&document), to_json(&document), page(&document));
+            // Merged with itself, and with one that nobody has touched.
+            for other in [document.clone(), samples[sample]()] {
+                let named = |name: &str, document| (name.to_owned(), document);
+                if let Ok(merged) = one_of(vec![named("a", document.clone()), named("b", other)]) {
+                    let _ = text(&merged, &Screen { width, colour, unicode });
+                }
+            }
         }
     }
 }

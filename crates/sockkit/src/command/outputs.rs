@@ -10,9 +10,10 @@ use sockkit_stats::result::Document;
 use super::{file, output, screen};
 use crate::cli::{OutputArgs, Place};
 use crate::render::csv::csv;
-use crate::render::json::json;
+use crate::render::html::page;
+use crate::render::json::{json, json_line};
 use crate::render::markdown::markdown;
-use crate::render::text::{Screen, text};
+use crate::render::text::text;
 
 /// The outputs that were asked for. Without one the result goes to stdout as a table.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ enum Form {
     Csv,
     Markdown,
     Html,
+    /// JSON on one line, behind others of the same kind.
+    Line,
 }
 
 impl Form {
@@ -36,6 +39,7 @@ impl Form {
             Self::Csv => "--csv",
             Self::Markdown => "--markdown",
             Self::Html => "--html",
+            Self::Line => "--json-lines",
         }
     }
 
@@ -45,6 +49,7 @@ impl Form {
             Self::Csv => csv(document),
             Self::Markdown => markdown(document),
             Self::Html => page(document),
+            Self::Line => json_line(document),
         }
     }
 }
@@ -65,14 +70,8 @@ impl Outputs {
         let mut wanted: Vec<(Form, Place)> = Vec::new();
         for (form, place) in all.into_iter().filter_map(|(form, place)| Some((form, place.clone()?))) {
             if let Some((other, _)) = wanted.iter().find(|(_, taken)| *taken == place) {
-                let options = format!("{} and {}", other.option(), form.option());
-                let to = match &place {
-                    Place::Stdout => "stdout".to_owned(),
-                    Place::File(path) => path.display().to_string(),
-                };
-                let cause = format!("only one of them can go to {to}");
-                return Err(Error::new(ErrorKind::Usage, "write", options, cause)
-                    .with_advice(format!("name a file, as in {}=FILE", form.option())));
+                let advice = format!("name a file, as in {}=FILE", form.option());
+                return Err(only_one(*other, form, &place).with_advice(advice));
             }
             if let Place::File(path) = &place {
                 file::check(path)?;
@@ -80,6 +79,18 @@ impl Outputs {
             wanted.push((form, place));
         }
         Ok(Self { wanted })
+    }
+
+    /// The same with the result as one line of JSON on stdout.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Usage`] if something else goes to stdout.
+    pub(crate) fn with_line(mut self) -> Result<Self, Error> {
+        if let Some((other, _)) = self.wanted.iter().find(|(_, taken)| *taken == Place::Stdout) {
+            return Err(only_one(*other, Form::Line, &Place::Stdout));
+        }
+        self.wanted.push((Form::Line, Place::Stdout));
+        Ok(self)
     }
 
     /// Whether stdout has a document, and nothing else may be written there.
@@ -118,16 +129,14 @@ impl Outputs {
     }
 }
 
-/// The table as a page.
-fn page(document: &Document) -> String {
-    let table = text(document, &Screen { width: 120, colour: false, unicode: true });
-    let page = maud::html! {
-        (maud::DOCTYPE)
-        meta charset="utf-8";
-        title { "sockkit" }
-        pre { (table) }
+/// Two outputs go to the same place.
+fn only_one(one: Form, other: Form, place: &Place) -> Error {
+    let to = match place {
+        Place::Stdout => "stdout".to_owned(),
+        Place::File(path) => path.display().to_string(),
     };
-    page.into_string()
+    let options = format!("{} and {}", one.option(), other.option());
+    Error::new(ErrorKind::Usage, "write", options, format!("only one of them can go to {to}"))
 }
 
 /// Whoever has read enough and closed the pipe gets what a verdict says as the exit code all the same.

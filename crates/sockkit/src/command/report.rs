@@ -44,7 +44,7 @@ fn usage(object: &str, cause: impl Into<String>) -> Error {
 }
 
 /// A single result as it is, several merged.
-fn one_of(results: Vec<(String, Document)>) -> Result<Document, Error> {
+pub(super) fn one_of(results: Vec<(String, Document)>) -> Result<Document, Error> {
     let arms: Vec<_> = results.iter().map(|(_, document)| document.arms.as_slice()).collect();
     if arms.len() > 1 {
         let merged = merge(&arms).map_err(|error| usage("the results as one", error.to_string()))?;

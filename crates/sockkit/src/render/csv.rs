@@ -33,9 +33,12 @@ struct Row<'a> {
     verdicts: [Option<&'a Verdict>; 4],
 }
 
+/// A figure, as text.
+type Value = Box<dyn Fn(&Row<'_>) -> Option<String>>;
+
 struct Column {
     name: String,
-    value: Box<dyn Fn(&Row<'_>) -> Option<String>>,
+    value: Value,
 }
 
 #[derive(Default)]
@@ -95,7 +98,11 @@ fn identity(columns: &mut Columns) {
 }
 
 fn latencies(columns: &mut Columns) {
-    let percentiles: [(&str, fn(&Latency) -> Option<Estimate>); 6] = [
+    /// A percentile of something.
+    type Percentile = fn(&Latency) -> Option<Estimate>;
+    /// What has percentiles.
+    type Time = fn(&Arm) -> Option<Latency>;
+    let percentiles: [(&str, Percentile); 6] = [
         ("p50", |it| it.p50),
         ("p90", |it| it.p90),
         ("p99", |it| it.p99),
@@ -106,7 +113,7 @@ fn latencies(columns: &mut Columns) {
     for (name, of) in percentiles {
         columns.estimate(&format!("rtt_ns_{name}"), move |row| of(&row.arm.rtt_ns));
     }
-    let others: [(&str, fn(&Arm) -> Option<Latency>); 2] =
+    let others: [(&str, Time); 2] =
         [("service_ns", |arm| arm.service_ns), ("lateness_ns", |arm| arm.lateness_ns)];
     for (name, latency) in others {
         for (percentile, of) in percentiles {

@@ -74,11 +74,19 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
-/// Half the width of an interval beside its estimate: `±3.1 %`. Nothing if there is no interval, or nothing to which it
-/// could be related.
+/// How much more: 0.03 is `3.0 %`, and what nobody would tell in percent is a factor, `159x`.
+pub(crate) fn difference(share: f64) -> String {
+    match share >= 9.995 {
+        true => times(1.0 + share, 0),
+        false => percent(share),
+    }
+}
+
+/// How far an interval reaches from its estimate, on the side on which that is farther: `±3.1 %`. Nothing if there is no
+/// interval, or nothing to which it could be related.
 pub(crate) fn half_width(estimate: &Estimate) -> Option<String> {
     let (low, high) = ends(estimate)?;
-    let share = (high - low) / 2.0 / estimate.estimate.abs();
+    let share = (high - estimate.estimate).max(estimate.estimate - low) / estimate.estimate.abs();
     share.is_finite().then(|| format!("±{}", percent(share)))
 }
 
@@ -250,7 +258,9 @@ mod tests {
         let shares = [0.0, 0.000_01, 0.0004, 0.031, 0.0996, 0.25, -0.012, f64::NAN];
         let texts = ["0 %", "0.001 %", "0.04 %", "3.1 %", "10 %", "25 %", "-1.2 %", "-"];
         assert_eq!(shares.map(percent), texts);
-        assert_eq!(half_width(&estimate(100.0, 97.0, 103.2)), Some("±3.1 %".into()));
+        assert_eq!(half_width(&estimate(100.0, 97.0, 103.2)), Some("±3.2 %".into()));
+        assert_eq!(half_width(&estimate(100.0, 95.0, 103.2)), Some("±5.0 %".into()));
+        assert_eq!([0.03, 9.0, 158.2].map(difference), ["3.0 %", "900 %", "159x"]);
         assert_eq!(half_width(&estimate(0.0, 0.0, 1.0)), None);
         assert_eq!(half_width(&Estimate::bare(1.0)), None);
     }

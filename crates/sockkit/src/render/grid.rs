@@ -168,9 +168,9 @@ impl Grid {
             }
             for column in figures {
                 let room = screen.width.saturating_sub(2 + heading_width + GAP);
-                let forms = column.forms.iter().filter_map(|form| form.get(row));
+                let mut forms = column.forms.iter().filter_map(|form| form.get(row));
                 let fits = forms.clone().find(|cell| screen.width_of(&cell.text) <= room);
-                let Some(cell) = fits.or(forms.last()) else { continue };
+                let Some(cell) = fits.or(forms.next_back()) else { continue };
                 let heading = screen.plain(column.heading(0));
                 let padding = heading_width.saturating_sub(heading.width()) + GAP;
                 let _ = write!(out, "  {heading}{:padding$}", "");

@@ -11,6 +11,13 @@ pub(crate) fn json(document: &Document) -> String {
     text
 }
 
+/// The document on one line, behind others that are no documents.
+pub(crate) fn json_line(document: &Document) -> String {
+    let mut text = serde_json::to_string(document).expect("a document has nothing but strings for keys");
+    text.push('\n');
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::view::samples;

@@ -4,6 +4,7 @@ pub(crate) mod chart;
 pub(crate) mod csv;
 pub(crate) mod figures;
 pub(crate) mod grid;
+pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod log;

@@ -1,7 +1,7 @@
 //! What a server prints: ready lines, counters, the summary.
 
 use serde_json::{Map, Value, json};
-use sockkit_engine::{DropReason, EndReason, LedgerTotals, RefuseReason, Totals};
+use sockkit_engine::{DropReason, EndReason, FaultCount, LedgerTotals, RefuseReason, Totals};
 
 /// The line that says that a listener is ready.
 pub(crate) fn listening(url: &str, service: &str, as_json: bool) -> String {
@@ -26,6 +26,10 @@ pub(crate) fn text(totals: &Totals) -> String {
         if ledger.received > 0 {
             parts.push(ledger_text(name, ledger));
         }
+    }
+    if totals.faults.iter().any(|count| *count > 0) {
+        let faults = reasons("faults", &named(&FaultCount::ALL.map(FaultCount::name), &totals.faults));
+        parts.push(faults.trim_start().to_owned());
     }
     for (name, count) in [
         ("messages sent", totals.messages_sent),
@@ -84,6 +88,7 @@ pub(crate) fn json(event: &str, totals: &Totals) -> Value {
         "accept_paused": totals.accept_paused,
         "accept_failed": totals.accept_failed,
         "receive_queue_overflow": totals.receive_queue_overflow,
+        "faults": object(&named(&FaultCount::ALL.map(FaultCount::name), &totals.faults)),
         "system_calls": totals.system_calls,
     })
 }

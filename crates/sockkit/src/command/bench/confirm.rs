@@ -2,6 +2,8 @@
 //!
 //! Four of five runs have to keep the promise. If they do not, a rate a little lower is tried in the same way.
 
+use super::search::round;
+
 /// How much lower the next rate is.
 const STEP_DOWN: f64 = 0.95;
 
@@ -45,13 +47,24 @@ impl Confirmation {
             if self.rates >= RATES_MAX {
                 return Step::Failed { rate, kept: self.kept, runs: done };
             }
-            *self = Self { rate: rate * STEP_DOWN, kept: 0, broken: 0, rates: self.rates + 1, ..*self };
+            *self =
+                Self { rate: round(rate * STEP_DOWN), kept: 0, broken: 0, rates: self.rates + 1, ..*self };
             return Step::Lower(self.rate);
         }
         match done == self.runs {
             true => Step::Confirmed { rate, kept: self.kept, runs: done },
             false => Step::Run(rate),
         }
+    }
+
+    /// The rate that is run at.
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Runs that are still to come, unless this rate fails.
+    pub(super) fn left(&self) -> u64 {
+        self.runs - self.kept - self.broken
     }
 
     /// The most runs that there may be.
@@ -76,10 +89,7 @@ mod tests {
             assert_eq!(confirmation.tell(kept), Step::Run(1000.0));
         }
         assert_eq!(confirmation.tell(true), Step::Confirmed { rate: 1000.0, kept: 4, runs: 5 });
-        assert_eq!(
-            Confirmation::of(7.0, 1).tell(true),
-            Step::Confirmed { rate: 7.0, kept: 1, runs: 1 }
-        );
+        assert_eq!(Confirmation::of(7.0, 1).tell(true), Step::Confirmed { rate: 7.0, kept: 1, runs: 1 });
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Whether one run kept a promise, and if not, why.
+//!
+//! Response times have the generator's own lateness in them. So a promise that was kept although the generator was late
+//! was kept, and by more than it looks; one that was broken then says nothing of the peer.
 
 use sockkit_load::Outcome;
 use sockkit_stats::Histogram;
 
 use crate::cli::{Figure, Promise, Term};
-use crate::command::measure::saturation;
+use crate::command::measure::Round;
 use crate::render::figures;
 
 /// The part of what was due that a peer has to answer in the time, less what was lost: what it does not, piles up.
@@ -20,22 +23,25 @@ pub(super) enum Ruling {
     Kept,
     /// It was not, and why. If it is `plain`, a second look would see the same.
     Broken { why: String, plain: bool },
-    /// Nothing, because the generator did not keep its schedule.
+    /// It was not, and it cannot be told by whom, because the generator did not keep its schedule.
     Generator(String),
     /// Nothing, because there were too few messages to tell.
     TooFew(String),
 }
 
 /// Looks at a run.
-pub(super) fn judge(outcome: &Outcome, promise: &Promise) -> Ruling {
-    if let Some(saturation) = saturation(outcome) {
-        return Ruling::Generator(saturation.to_string());
-    }
-    if let Some((why, share)) = overload(outcome) {
-        return Ruling::Broken { why, plain: share < PLAINLY_OVERLOADED };
-    }
+pub(super) fn judge(round: &Round, promise: &Promise) -> Ruling {
+    let outcome = &round.outcome;
+    let behind = overload(outcome).map(|(why, share)| {
+        let plain = share < PLAINLY_OVERLOADED;
+        Ruling::Broken { why, plain }
+    });
     let rulings = promise.terms().iter().map(|&term| look(outcome, term));
-    rulings.into_iter().find(|ruling| *ruling != Ruling::Kept).unwrap_or(Ruling::Kept)
+    let ruling = behind.into_iter().chain(rulings).find(|ruling| *ruling != Ruling::Kept);
+    match (ruling, round.saturation) {
+        (Some(Ruling::Broken { .. }), Some(saturation)) => Ruling::Generator(saturation.to_string()),
+        (ruling, _) => ruling.unwrap_or(Ruling::Kept),
+    }
 }
 
 /// Whether the peer answered so much less than was due that it cannot have kept up; with the share that it answered.
@@ -101,6 +107,7 @@ mod tests {
     use sockkit_stats::result::{Counters, Options};
 
     use super::*;
+    use crate::command::measure::Saturation;
 
     /// A second at 1000/s, all answered within `response_ns`.
     fn outcome(response_ns: u64, lost: u64) -> Outcome {
@@ -124,7 +131,8 @@ mod tests {
     }
 
     fn ruling(outcome: &Outcome, promise: &str) -> Ruling {
-        judge(outcome, &Promise::parse(promise).unwrap())
+        let round = Round { outcome: outcome.clone(), server: None, summary: None, saturation: None };
+        judge(&round, &Promise::parse(promise).unwrap())
     }
 
     fn broken(why: &str) -> Ruling {
@@ -156,9 +164,11 @@ mod tests {
         assert_eq!(ruling(&behind, "p99<2ms"), broken(why));
         behind.messages = 500;
         assert!(matches!(ruling(&behind, "p99<2ms"), Ruling::Broken { plain: true, .. }));
-        let mut late = outcome(1_000_000, 0);
-        late.lateness = Some(late.response.clone());
-        assert!(matches!(ruling(&late, "p99<2ms"), Ruling::Generator(_)));
+        let saturation = Saturation::Lateness { quantile: 0.5, lateness_ns: 1, response_ns: 2 };
+        let late = Round { outcome: behind, server: None, summary: None, saturation: Some(saturation) };
+        assert!(matches!(judge(&late, &Promise::parse("p99<2ms").unwrap()), Ruling::Generator(_)));
+        let late = Round { outcome: outcome(1_000_000, 0), ..late };
+        assert_eq!(judge(&late, &Promise::parse("p99<2ms").unwrap()), Ruling::Kept, "though it was late");
     }
 
     #[test]

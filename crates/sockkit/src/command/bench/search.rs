@@ -18,7 +18,7 @@ const RATE_MIN: f64 = 1.0;
 const RATE_MAX: f64 = 1e8;
 
 /// Tries at the most. Ends that are apart by a factor of two need five, and each may be tried twice.
-const TRIES_MAX: u32 = 60;
+pub(super) const TRIES_MAX: u32 = 60;
 
 /// A search that goes on.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +49,8 @@ pub(super) enum Found {
     Rate { rate: f64, above: Option<(f64, Limit)> },
     /// No rate did.
     None { lowest: f64, why: Limit },
+    /// No rate could be tried.
+    Nothing,
 }
 
 /// What is next.
@@ -69,18 +71,18 @@ impl Search {
     /// Which rate is to be tried now. Rates have three digits: more would only look exact.
     pub(super) fn next(&self) -> Next {
         if self.tries >= TRIES_MAX {
-            return self.end();
+            return Next::End(self.so_far());
         }
         if let Some(rate) = self.suspect {
             return Next::Try(rate);
         }
         match (self.kept, &self.broken) {
             (None, None) => Next::Try(round(self.first)),
-            (Some(kept), None) if kept >= RATE_MAX => self.end(),
+            (Some(kept), None) if kept >= RATE_MAX => Next::End(self.so_far()),
             (Some(kept), None) => Next::Try(round(kept * STEP_UP).min(RATE_MAX)),
-            (None, Some((broken, _))) if *broken <= self.lowest() => self.end(),
+            (None, Some((broken, _))) if *broken <= self.lowest() => Next::End(self.so_far()),
             (None, Some((broken, _))) => Next::Try(round(broken / STEP_DOWN).max(RATE_MIN)),
-            (Some(kept), Some((broken, _))) if broken / kept <= PRECISION => self.end(),
+            (Some(kept), Some((broken, _))) if broken / kept <= PRECISION => Next::End(self.so_far()),
             (Some(kept), Some((broken, _))) => Next::Try(round((kept * broken).sqrt())),
         }
     }
@@ -108,17 +110,18 @@ impl Search {
         (self.first / STEP_DOWN.powi(STEPS_DOWN)).max(RATE_MIN)
     }
 
-    fn end(&self) -> Next {
-        Next::End(match (self.kept, self.broken.clone()) {
+    /// What is known by now.
+    pub(super) fn so_far(&self) -> Found {
+        match (self.kept, self.broken.clone()) {
             (Some(rate), above) => Found::Rate { rate, above },
             (None, Some((lowest, why))) => Found::None { lowest, why },
-            (None, None) => Found::None { lowest: self.first, why: Limit::Peer("nothing was tried".to_owned()) },
-        })
+            (None, None) => Found::Nothing,
+        }
     }
 }
 
 /// To three significant digits.
-fn round(rate: f64) -> f64 {
+pub(super) fn round(rate: f64) -> f64 {
     format!("{rate:.2e}").parse().unwrap_or(rate)
 }
 
@@ -195,7 +198,9 @@ mod tests {
         search.kept(1000.0);
         search.broken(2000.0, Limit::Generator("late".to_owned()), true);
         search.kept(1950.0);
-        let Next::End(Found::Rate { rate: 1950.0, above: Some((2000.0, Limit::Generator(_))) }) = search.next() else {
+        let Next::End(Found::Rate { rate: 1950.0, above: Some((2000.0, Limit::Generator(_))) }) =
+            search.next()
+        else {
             panic!("{search:?}")
         };
     }

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use sockkit_stats::judge::blocks_needed;
 use sockkit_stats::{Conclusion, Rules, result};
 
 use super::order::Order;
+use super::pace::Pace;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::taking::Taker;
@@ -26,6 +26,8 @@ pub(super) struct Course<'a> {
     pub(super) budget: Budget,
     /// Blocks for which the budget is shared out.
     pub(super) blocks_aim: usize,
+    /// Blocks with which it ends at the latest.
+    pub(super) blocks_max: u64,
     pub(super) rules: Rules,
     pub(super) seed: u64,
     /// When it began.
@@ -36,6 +38,7 @@ pub(super) struct Course<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopped {
     Precision,
+    Blocks,
     Budget,
     Interrupted(Interrupted),
 }
@@ -45,6 +48,7 @@ impl Stopped {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Precision => "precision",
+            Self::Blocks => "blocks",
             Self::Budget => "budget",
             Self::Interrupted(_) => "interrupted",
         }
@@ -57,10 +61,9 @@ pub(super) struct Findings {
     pub(super) measured: Measured,
     pub(super) conclusion: Conclusion,
     pub(super) stopped: Stopped,
-    pub(super) run: Duration,
     /// Blocks without which no verdict is possible.
     pub(super) blocks_needed: usize,
-    /// How long a block took, on average.
+    /// How long a block took in the end.
     pub(super) block: Duration,
     /// Whether disturbed runs were kept because a third of the budget had gone into repeats.
     pub(super) gave_up_repeating: bool,
@@ -71,53 +74,67 @@ impl Course<'_> {
     pub(super) fn run(&self, signals: &Signals, progress: &Progress) -> Result<Findings> {
         let mut taker = Taker::new(&self.plan.arms, signals, self.start, self.budget);
         let mut order = Order::new(self.plan.arms.len(), &self.plan.cells, self.seed);
-        let needed = self.blocks_needed();
+        let needed = self.plan.blocks_needed(&self.rules);
         let overhead = self.warm(&taker, progress)?;
-        let runs = order.len() * self.blocks_aim.max(needed);
-        let slot = self.budget.slot(taker.elapsed(), runs);
-        let lengths = Lengths::of_slot(slot, overhead, self.wanted);
-        let setup = Setup::new(self.workload, self.seed, lengths.warmup, lengths.duration)?;
-        let guess = (lengths.total() + overhead) * u32::try_from(order.len()).unwrap_or(u32::MAX);
+        let (runs, blocks) = (order.len(), self.blocks_aim);
+        let mut pace = Pace::new(self.budget, self.wanted, runs, blocks, taker.elapsed(), overhead);
+        let Lengths { warmup, duration } = pace.lengths();
+        let setup = Setup::new(self.workload, self.seed, warmup, duration)?;
 
         let mut tally = Tally::new(&self.plan.arms, &setup);
         let mut conclusion = Conclusion::default();
-        let mut block = guess;
-        let begun = taker.elapsed();
         let stopped = loop {
-            let enough = tally.blocks() >= needed as u64;
-            if let Some(interrupted) = taker.interrupted() {
-                break Stopped::Interrupted(interrupted);
+            let missing = (needed as u64).saturating_sub(tally.blocks());
+            pace.fit(taker.elapsed(), missing as usize);
+            if let Some(stopped) = self.stopped(&taker, &tally, pace.block(), missing == 0, &conclusion) {
+                break stopped;
             }
-            if enough && conclusion.narrow {
-                break Stopped::Precision;
-            }
-            // The first block was planned for, so it has room unless something took much longer than it should.
-            if !self.budget.has_room(taker.elapsed(), block, enough) {
-                break Stopped::Budget;
-            }
-            progress.block(tally.blocks(), self.expected(&taker, block));
+            progress.block(tally.blocks(), self.expected(&taker, &tally, pace.block()));
+            let Lengths { warmup, duration } = pace.lengths();
+            let setup = setup.lasting(warmup, duration);
             match self.block(&mut taker, &mut order, &setup, &mut tally, progress)? {
                 Some(taken) => tally.add(taken),
                 None => break taker.interrupted().map_or(Stopped::Budget, Stopped::Interrupted),
             }
-            block = (taker.elapsed() - begun) / u32::try_from(tally.blocks()).unwrap_or(u32::MAX);
+            pace.note(taker.spent());
             if tally.blocks() >= self.rules.blocks_min as u64 {
-                conclusion = tally.conclude(&self.plan.cells, &self.rules, self.plan.saved_arms());
+                conclusion = self.conclude(&tally);
                 progress.concluded(&conclusion);
             }
         };
-        let conclusion = tally.conclude(&self.plan.cells, &self.rules, self.plan.saved_arms());
-        let gave_up_repeating = taker.has_given_up_repeating();
-        let measured = tally.finish();
-        let run = lengths.duration;
-        Ok(Findings { measured, conclusion, stopped, run, blocks_needed: needed, block, gave_up_repeating })
+        Ok(Findings {
+            conclusion: self.conclude(&tally),
+            measured: tally.finish(),
+            stopped,
+            blocks_needed: needed,
+            block: pace.block(),
+            gave_up_repeating: taker.has_given_up_repeating(),
+        })
     }
 
-    /// Blocks without which no verdict is possible in the cell with the most arms.
-    pub(super) fn blocks_needed(&self) -> usize {
-        let against_themselves = usize::from(self.plan.saved_arms().is_some());
-        let most = self.plan.cells.iter().map(|cell| cell.others.len() + against_themselves).max();
-        blocks_needed(most.unwrap_or(1), &self.rules)
+    fn conclude(&self, tally: &Tally) -> Conclusion {
+        tally.conclude(&self.plan.cells, &self.rules, self.plan.saved_arms())
+    }
+
+    /// Why no other block is begun, if none is.
+    fn stopped(
+        &self,
+        taker: &Taker<'_>,
+        tally: &Tally,
+        block: Duration,
+        enough: bool,
+        conclusion: &Conclusion,
+    ) -> Option<Stopped> {
+        if let Some(interrupted) = taker.interrupted() {
+            return Some(Stopped::Interrupted(interrupted));
+        }
+        if enough && conclusion.narrow {
+            return Some(Stopped::Precision);
+        }
+        if tally.blocks() >= self.blocks_max {
+            return Some(Stopped::Blocks);
+        }
+        (!self.budget.has_room(taker.elapsed(), block, enough)).then_some(Stopped::Budget)
     }
 
     /// Runs every arm once without recording it, if there is time for that. Answers what a run takes beside what is
@@ -131,7 +148,7 @@ impl Course<'_> {
         let begun = taker.elapsed();
         let mut warmed = 0;
         for (index, arm) in self.plan.arms.iter().enumerate() {
-            progress.warming(&arm.subject.typed);
+            progress.warming(&arm.subject.typed, taker.elapsed());
             if taker.warm(index, &setup, self.seed)?.is_none() {
                 break;
             }
@@ -162,10 +179,11 @@ impl Course<'_> {
         Ok(Some(taken))
     }
 
-    /// Blocks that will still fit.
-    fn expected(&self, taker: &Taker<'_>, block: Duration) -> u64 {
+    /// How many blocks it will be in the end.
+    fn expected(&self, taker: &Taker<'_>, tally: &Tally, block: Duration) -> u64 {
         let left = self.budget.0.saturating_sub(taker.elapsed());
-        (left.as_secs_f64() / block.as_secs_f64().max(1e-3)) as u64
+        let more = (left.as_secs_f64() / block.as_secs_f64().max(1e-3)) as u64;
+        (tally.blocks() + more).min(self.blocks_max)
     }
 }
 
@@ -174,7 +192,7 @@ impl Findings {
     pub(super) fn experiment(&self, course: &Course<'_>) -> result::Experiment {
         result::Experiment {
             blocks: self.measured.blocks,
-            run_seconds: self.run.as_secs_f64(),
+            run_seconds: self.measured.run_seconds(),
             stopped: self.stopped.name().to_owned(),
             precision: course.rules.precision,
             threshold: course.rules.threshold,

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 
-use crate::command::measure::{Round, Ticks, saturation};
+use crate::command::measure::{Round, Ticks};
 
 /// The share of the processors' time that the hypervisor may give to others.
 const STEAL_MAX: f64 = 0.02;
@@ -132,7 +132,7 @@ impl Meters {
         server: Whose,
     ) -> Option<Disturbance> {
         let span = Span::between(readings);
-        let late = saturation(&round.outcome).map(|_| Disturbance::LateGenerator);
+        let late = round.saturation.map(|_| Disturbance::LateGenerator);
         let used = Duration::from_nanos(round.server.map_or(0, |server| server.cpu_ns));
         self.judge(&span, used, server).or(late)
     }

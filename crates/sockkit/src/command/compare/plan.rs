@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use sockkit_core::{Error, ErrorKind, TRANSPORTS};
-use sockkit_stats::{Cell, result};
+use sockkit_stats::judge::blocks_needed;
+use sockkit_stats::{Cell, Rules, result};
 
 use super::saved::Saved;
 use crate::cli::{CompareArgs, Subject};
@@ -12,6 +13,10 @@ use crate::render::figures;
 
 /// The transport with which the others are compared when no target is typed: the one that everybody knows.
 const FIRST: &str = "tcp";
+
+/// Arms that can be judged at once by six runs against six that were saved: all six on one side are a chance of 2 in 924,
+/// and Holm gives each arm its part of 5 %.
+const UNPAIRED_ARMS: usize = 23;
 
 /// What is measured.
 #[derive(Debug)]
@@ -41,6 +46,16 @@ impl Plan {
         }
         let cells = cells(&arms);
         Ok(Self { arms, cells, saved, warnings })
+    }
+
+    /// Blocks without which no verdict is possible in the cell with the most arms.
+    pub(super) fn blocks_needed(&self, rules: &Rules) -> usize {
+        let others = self.cells.iter().map(|cell| cell.others.len()).max().unwrap_or(1);
+        match &self.saved {
+            // Without pairs, six against six say more than six pairs.
+            Some(_) if others < UNPAIRED_ARMS => rules.blocks_min,
+            _ => blocks_needed(others, rules),
+        }
     }
 
     /// The arms of the saved result, if there is one.

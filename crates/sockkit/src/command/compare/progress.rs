@@ -2,6 +2,7 @@
 //!
 //! It is drawn between runs only: what draws while something is measured is part of what is measured.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,54 +15,57 @@ use crate::render::figures;
 pub(super) struct Progress {
     bar: ProgressBar,
     budget: Duration,
+    widest: Cell<Option<f64>>,
 }
 
 impl Progress {
     pub(super) fn new(budget: Duration) -> Self {
-        let bar = ProgressBar::new(budget.as_millis().try_into().unwrap_or(u64::MAX));
-        // Both are constants that are right, and a bar without them would do.
+        let bar = ProgressBar::new(millis(budget));
+        // The template is a constant that is right, and a bar in another style would do.
         if let Ok(style) = ProgressStyle::with_template("{prefix}  {wide_bar}  {msg}") {
             bar.set_style(style);
         }
-        Self { bar, budget }
+        Self { bar, budget, widest: Cell::new(None) }
     }
 
     /// An unrecorded run of a target begins.
-    pub(super) fn warming(&self, target: &str) {
+    pub(super) fn warming(&self, target: &str, elapsed: Duration) {
         self.bar.set_prefix("warming up");
-        self.bar.set_message(target.to_owned());
-        self.bar.tick();
+        self.draw(target, elapsed);
     }
 
-    /// A block begins, and so many more will fit behind it.
-    pub(super) fn block(&self, block: u64, more: u64) {
-        self.bar.set_prefix(format!("block {} of about {}", block + 1, block + more.max(1)));
+    /// A block begins, of about so many.
+    pub(super) fn block(&self, block: u64, about: u64) {
+        self.bar.set_prefix(format!("block {} of about {}", block + 1, about.max(block + 1)));
     }
 
     /// A run of a target begins.
     pub(super) fn run(&self, target: &str, elapsed: Duration) {
-        self.bar.set_position(elapsed.as_millis().try_into().unwrap_or(u64::MAX));
-        let left = self.budget.saturating_sub(elapsed);
-        let widest = self.bar.message();
-        let widest = widest.split_once(WIDEST).map(|(_, widest)| format!("{WIDEST}{widest}"));
-        self.bar.set_message(format!("{target}, {} s left{}", left.as_secs(), widest.unwrap_or_default()));
-        self.bar.tick();
+        self.draw(target, elapsed);
     }
 
     /// What follows so far.
     pub(super) fn concluded(&self, conclusion: &Conclusion) {
-        if let Some(widest) = widest(conclusion) {
-            self.bar.set_message(format!("{WIDEST}{}", figures::percent(widest)));
-        }
+        self.widest.set(widest(conclusion));
     }
 
     /// Takes it away.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
+
+    fn draw(&self, target: &str, elapsed: Duration) {
+        let left = self.budget.saturating_sub(elapsed).as_secs();
+        let widest =
+            self.widest.get().map(|widest| format!(", widest interval ±{}", figures::percent(widest)));
+        self.bar.set_position(millis(elapsed));
+        self.bar.set_message(format!("{target}, {left} s left{}", widest.unwrap_or_default()));
+    }
 }
 
-const WIDEST: &str = ", widest interval ±";
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
 
 /// Half the width of the widest interval, as a factor: 0.03 is 3 %.
 fn widest(conclusion: &Conclusion) -> Option<f64> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sockkit_stats::Estimate;
 use sockkit_stats::result::{Arm, Document, Metric};
 
-use super::conduct::{Course, Findings};
+use super::conduct::{Course, Findings, Stopped};
 use super::fairness;
 use crate::cli::Placement;
 use crate::render::figures;
@@ -20,7 +20,7 @@ const P99_SAMPLES: u64 = 368;
 #[derive(Clone, Debug, PartialEq)]
 enum Warning {
     /// Nothing can be shown by so few blocks.
-    TooFewBlocks { blocks: u64, needed: u64, interrupted: bool, budget: Duration },
+    TooFewBlocks { blocks: u64, needed: u64, stopped: Stopped, budget: Duration },
     /// There is nothing to compare with.
     SingleArm,
     /// Two runs of the same differ.
@@ -44,8 +44,11 @@ enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooFewBlocks { blocks, needed, interrupted: true, .. } => {
+            Self::TooFewBlocks { blocks, needed, stopped: Stopped::Interrupted(_), .. } => {
                 write!(f, "interrupted after {blocks} of the {needed} blocks that a verdict takes")
+            }
+            Self::TooFewBlocks { blocks, needed, stopped: Stopped::Blocks, .. } => {
+                write!(f, "a verdict takes {needed} blocks with so many arms, and {blocks} were asked for")
             }
             Self::TooFewBlocks { blocks, needed, budget, .. } => write!(
                 f,
@@ -105,9 +108,9 @@ impl fmt::Display for Warning {
 /// All that apply.
 pub(super) fn of(document: &Document, course: &Course<'_>, findings: &Findings) -> Vec<String> {
     let mut warnings = of_course(document, course, findings);
-    warnings.extend(of_noise(document));
+    warnings.extend(of_noise(document, course.rules.precision));
     warnings.extend(document.arms.iter().flat_map(|arm| of_arm(arm, &fairness::name(arm, document))));
-    warnings.extend(of_missing(document, findings.run.as_secs_f64()));
+    warnings.extend(of_missing(document, findings.measured.run_seconds()));
     let shares = document.environment.cores == 1 || course.workload.placement == Placement::SameCore;
     if shares && document.arms.iter().any(|arm| arm.embedded) {
         warnings.push(Warning::OneProcessor);
@@ -122,10 +125,10 @@ fn of_course(document: &Document, course: &Course<'_>, findings: &Findings) -> V
     let mut warnings = Vec::new();
     let (blocks, needed) = (findings.measured.blocks, findings.blocks_needed as u64);
     if blocks < needed {
-        let interrupted = matches!(findings.stopped, super::conduct::Stopped::Interrupted(_));
+        let stopped = findings.stopped;
         // A little more than is needed, in whole seconds.
         let budget = findings.block.mul_f64(1.3 * needed as f64) + Duration::from_secs(1);
-        warnings.push(Warning::TooFewBlocks { blocks, needed, interrupted, budget });
+        warnings.push(Warning::TooFewBlocks { blocks, needed, stopped, budget });
     }
     if document.arms.len() == 1 && course.plan.saved.is_none() {
         warnings.push(Warning::SingleArm);
@@ -139,10 +142,12 @@ fn of_course(document: &Document, course: &Course<'_>, findings: &Findings) -> V
     warnings
 }
 
-fn of_noise(document: &Document) -> impl Iterator<Item = Warning> {
-    document.noise_floor.iter().filter_map(|noise| {
+/// Two runs of the same seem to differ in one of twenty metrics by chance alone. So it is told only where they do by more
+/// than what is precise enough.
+fn of_noise(document: &Document, precision: f64) -> impl Iterator<Item = Warning> {
+    document.noise_floor.iter().filter_map(move |noise| {
         let ratio = noise.ratio?;
-        let differs = ratio.low? > 1.0 || ratio.high? < 1.0;
+        let differs = ratio.low? > 1.0 + precision || ratio.high? < 1.0 / (1.0 + precision);
         let (target, metric) = (noise.arm.clone(), noise.metric);
         differs.then_some(Warning::BaselineDiffersFromItself { target, metric, ratio })
     })

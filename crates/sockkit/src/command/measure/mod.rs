@@ -12,10 +12,11 @@ mod saturation;
 mod ticks;
 
 pub(crate) use arms::{Arm, arms};
-pub(crate) use embedded::ServerUsage;
+pub(crate) use embedded::usage;
 pub(crate) use environment::Survey;
 pub(crate) use record::Recorder;
 pub(crate) use repeat::{command, seed};
 pub(crate) use round::{Round, Setup, round};
-pub(crate) use saturation::{Saturation, saturation};
+#[cfg(test)]
+pub(crate) use saturation::Saturation;
 pub(crate) use ticks::Ticks;

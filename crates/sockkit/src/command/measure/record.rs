@@ -13,7 +13,6 @@ use sockkit_stats::{Estimate, Histogram, summarise};
 
 use super::arms::Arm;
 use super::round::{Round, Setup};
-use super::saturation::saturation;
 
 /// Gathers the rounds of one arm.
 #[derive(Debug)]
@@ -23,6 +22,7 @@ pub(crate) struct Recorder {
     service: Option<Histogram>,
     lateness: Option<Histogram>,
     costs: Costs,
+    pacing: Pacing,
 }
 
 impl Recorder {
@@ -57,7 +57,8 @@ impl Recorder {
             samples: Vec::new(),
             control: Vec::new(),
         };
-        Self { arm, response: Histogram::new(), service: None, lateness: None, costs: Costs::default() }
+        let (response, costs, pacing) = (Histogram::new(), Costs::default(), workload.pacing);
+        Self { arm, response, service: None, lateness: None, costs, pacing }
     }
 
     /// Adds a round. Its sample has the number of the rounds before it as its block and no repeats; whoever knows
@@ -67,7 +68,7 @@ impl Recorder {
         let arm = &mut self.arm;
         arm.address = Some(outcome.address.clone());
         arm.options = outcome.options.clone();
-        arm.saturated |= saturation(outcome).is_some();
+        arm.saturated |= round.saturation.is_some();
         add_counters(&mut arm.counters, &outcome.counters);
         self.response.merge(&outcome.response);
         merge(&mut self.service, outcome.service.as_ref());
@@ -93,7 +94,11 @@ impl Recorder {
     /// The whole: each figure is the median of the rounds, with an interval from six rounds on. Percentiles of a
     /// saturated arm are withheld, and so is the histogram from which they could be read all the same.
     pub(crate) fn finish(self) -> result::Arm {
-        let Self { mut arm, response, service, lateness, costs } = self;
+        let Self { mut arm, response, service, lateness, costs, pacing: loops } = self;
+        if arm.mode == Mode::Receive && response.count() > 0 {
+            // Without a connection each message is asked for.
+            arm.pacing = pacing(Mode::Echo, loops);
+        }
         arm.cost = costs.finish();
         summarise(&mut arm);
         if !arm.saturated {
@@ -166,7 +171,7 @@ fn sample(round: &Round) -> Sample {
         server_cpu_ns: round.server.and_then(|server| each(server.cpu_ns)),
         ..Sample::default()
     };
-    if saturation(outcome).is_none() {
+    if round.saturation.is_none() {
         let Latency { p50, p90, p99, p999, max, mean } = outcome.response.latency_of_one_run();
         let figure = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.estimate);
         sample.p50 = figure(p50);
@@ -217,7 +222,8 @@ mod tests {
     use serde_json::json;
     use sockkit_load::Usage;
 
-    use super::super::ServerUsage;
+    use super::super::embedded::ServerUsage;
+    use super::super::saturation::Saturation;
     use super::*;
     use crate::cli::Subject;
 
@@ -244,7 +250,8 @@ mod tests {
             first_corruption: None,
         };
         let server = Some(ServerUsage { cpu_ns: messages * 500, context_switches: messages });
-        Round { outcome, server, summary: Some(json!({"event": "summary", "system_calls": 4 * messages})) }
+        let summary = Some(json!({"event": "summary", "system_calls": 4 * messages}));
+        Round { outcome, server, summary, saturation: None }
     }
 
     #[test]
@@ -289,10 +296,9 @@ mod tests {
     fn a_saturated_round_withholds_the_percentiles_of_its_arm() {
         let mut recorder = recorder();
         let mut late = round(1000, 1_000_000);
-        late.outcome.scheduled = 1000;
-        let mut lateness = Histogram::new();
-        lateness.record_n(500_000, 1000);
-        late.outcome.lateness = Some(lateness);
+        late.outcome.lateness = Some(Histogram::new());
+        late.saturation =
+            Some(Saturation::Lateness { quantile: 0.5, lateness_ns: 500_000, response_ns: 1_000_000 });
         recorder.add(&round(1000, 1_000_000));
         recorder.add(&late);
         let arm = recorder.finish();

@@ -11,6 +11,7 @@ use sockkit_load::{Arrivals, Interval, Mode, Observer, Outcome, Pacing, Tuning, 
 use super::arms::Arm;
 use super::embedded::{Embedded, ServerUsage, usage};
 use super::placement::Processors;
+use super::saturation::{Saturation, saturation};
 use crate::cli::{ModeName, SocketArgs, VerifyName, WorkloadArgs};
 
 /// What is the same for all arms.
@@ -30,6 +31,8 @@ pub(crate) struct Round {
     pub(crate) server: Option<ServerUsage>,
     /// What the server counted over its life, if it is ours.
     pub(crate) summary: Option<Value>,
+    /// How the generator failed its schedule, if it did.
+    pub(crate) saturation: Option<Saturation>,
 }
 
 impl Setup {
@@ -62,6 +65,11 @@ impl Setup {
     /// What is the same for all arms; sizes, connections and depths are not.
     pub(crate) fn workload(&self) -> &Workload {
         &self.workload
+    }
+
+    /// How long a round takes at the least.
+    pub(crate) fn takes(&self) -> Duration {
+        self.workload.warmup.saturating_add(self.workload.duration)
     }
 
     /// The same with the cost of a server that is not ours.
@@ -120,18 +128,17 @@ impl Setup {
 /// Runs one.
 pub(crate) fn round(arm: &Arm, setup: &Setup, seed: u64, observer: &mut dyn Observer) -> Result<Round> {
     let workload = setup.of(arm, seed);
-    match &arm.subject.target {
-        Some(target) => {
-            let (outcome, server) = metered(target, &workload, setup.server, observer)?;
-            Ok(Round { outcome, server, summary: None })
-        }
+    let ((outcome, server), summary) = match &arm.subject.target {
+        Some(target) => (metered(target, &workload, setup.server, observer)?, None),
         None => {
             let processors = setup.processors.server.as_deref();
             let ours = Embedded::start(arm.subject.transport, &setup.server_flags(), processors)?;
-            let (outcome, server) = metered(ours.target(), &workload, Some(ours.process()), observer)?;
-            Ok(Round { outcome, server, summary: ours.stop()? })
+            let metered = metered(ours.target(), &workload, Some(ours.process()), observer)?;
+            (metered, ours.stop()?)
         }
-    }
+    };
+    let saturation = saturation(&outcome, &workload);
+    Ok(Round { outcome, server, summary, saturation })
 }
 
 /// Runs the load, and asks what the server used for it.

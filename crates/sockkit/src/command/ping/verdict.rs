@@ -42,7 +42,7 @@ pub(super) fn verdict(url: &str, args: &PingArgs, pinged: Pinged, end: End) -> R
         .into());
     }
     let share = counters.lost as f64 / counters.sent.max(1) as f64;
-    match args.max_loss {
+    match args.max_loss.map(|percent| percent / 100.0) {
         Some(most) if share > most => {
             let (lost, most) = (percent(share), percent(most));
             Err(Mismatch(format!("{lost} of the messages to {url} were lost, more than {most}")).into())

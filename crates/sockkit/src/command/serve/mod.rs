@@ -22,9 +22,14 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
         parent::end_with(expected)?;
     }
     let plans = plan::plans(args)?;
-    let config = plan::config(args);
+    let mut config = plan::config(args);
+    config.faults = plan::faults(args, &plans)?;
     for advice in plan::warnings(args, &plans) {
         warn(&advice);
+    }
+    if let Some(faults) = &config.faults {
+        // There is nobody to tell when stderr is closed.
+        let _ = writeln!(io::stderr(), "sockkit: faults are drawn from --fault-seed {}", faults.seed);
     }
     let errors = Arc::new(Lines::stderr()?);
     let log = Arc::new(Log::new(args.verbose, Arc::clone(&errors)));

@@ -4,10 +4,10 @@ use std::thread;
 
 use anyhow::Result;
 use sockkit_core::transport::Form;
-use sockkit_core::{Options, Session, TRANSPORTS, Target};
+use sockkit_core::{Error, ErrorKind, Options, Session, TRANSPORTS, Target};
 use sockkit_engine::policy::ANSWER_FLOOR;
 use sockkit_engine::services::{Builtin, Greeting};
-use sockkit_engine::{Config, Limits, Plan, RateLimits};
+use sockkit_engine::{Config, Faults, Limits, Plan, RateLimits};
 
 use crate::cli::{ServeArgs, ServiceName};
 use crate::units;
@@ -65,8 +65,12 @@ pub(super) fn config(args: &ServeArgs) -> Config {
     let mut config = Config::default();
     config.limits = granted;
     config.options = options;
-    config.workers =
-        limits.workers.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
+    config.spin = args.spin;
+    config.workers = match limits.workers {
+        Some(workers) => workers.into(),
+        None if args.spin => 1,
+        None => thread::available_parallelism().map_or(1, usize::from),
+    };
     config.allow_any_source = datagrams.allow_any_source;
     config.allow_amplification = datagrams.allow_amplification;
     if let Some(rate) = datagrams.rate_limit {
@@ -75,6 +79,34 @@ pub(super) fn config(args: &ServeArgs) -> Config {
     }
     config.grace = args.life.grace;
     config
+}
+
+/// The faults that are asked for.
+///
+/// # Errors
+/// For one that is asked for twice, and for one that applies to none of the listeners.
+pub(super) fn faults(args: &ServeArgs, plans: &[Plan<Builtin>]) -> Result<Option<Faults>> {
+    let specs = &args.faults.fault;
+    let mut faults = Faults::default();
+    for (place, spec) in specs.iter().enumerate() {
+        let name = spec.fault.name();
+        let fail = |why: &str| Error::new(ErrorKind::Usage, "inject", format_args!("--fault {name}"), why);
+        if specs[..place].iter().any(|other| other.fault == spec.fault) {
+            return Err(fail("it is given twice").into());
+        }
+        if plans.iter().all(|plan| !spec.fault.applies_to(&plan.target.transport().traits())) {
+            let given = listed(plans.iter());
+            return Err(fail(&format!("it does not apply to {given}")).into());
+        }
+        spec.add_to(&mut faults);
+    }
+    faults.seed = args.faults.fault_seed.unwrap_or_else(|| fastrand::u64(..));
+    Ok((!specs.is_empty()).then_some(faults))
+}
+
+/// The addresses of some plans.
+fn listed<'a>(plans: impl Iterator<Item = &'a Plan<Builtin>>) -> String {
+    plans.map(|plan| plan.target.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// What somebody should know who started the server like this.
@@ -96,6 +128,13 @@ pub(super) fn warnings(args: &ServeArgs, plans: &[Plan<Builtin>]) -> Vec<String>
     let on_path = |plan: &Plan<Builtin>| plan.target.transport().traits().form == Form::Path;
     if args.greeting.is_some() && !plans.iter().any(|plan| greets(&plan)) {
         warnings.push("--greeting is not used: no listener greets".into());
+    }
+    for spec in &args.faults.fault {
+        let passed_by = |plan: &&Plan<Builtin>| !spec.fault.applies_to(&plan.target.transport().traits());
+        if plans.iter().any(|plan| passed_by(&plan)) {
+            let passed_by = listed(plans.iter().filter(passed_by));
+            warnings.push(format!("--fault {} does not apply to {passed_by}", spec.fault.name()));
+        }
     }
     if args.limits.unix_mode != 0o600 && !plans.iter().any(on_path) {
         warnings.push("--unix-mode is not used: no listener has a path".into());

@@ -18,12 +18,12 @@ pub(super) fn arms(document: &Document, names: &Names) -> Grid {
     let labels = (0..arms.len()).map(|index| Cell::plain(names.label(index))).collect();
     let mut columns = vec![Column::new("arm", Align::Left, ALWAYS, labels)];
     for (metric, importance) in [(Metric::P50, ALWAYS), (Metric::P99, 13), (Metric::Rate, 14)] {
-        let figures = arms.iter().map(|arm| figure(arm, metric)).collect();
+        let figures: Vec<_> = arms.iter().map(|arm| figure(arm, metric)).collect();
         let importance = if metric == Metric::Rate && !has_round_trips { ALWAYS } else { importance };
-        columns.push(estimates(names.metric(metric), importance, figures, format_of(metric)));
+        columns.push(estimates(names.metric(metric), importance, &figures, format_of(metric)));
     }
-    let bytes = arms.iter().map(|arm| arm.bytes_per_s.map(Estimate::bare)).collect();
-    columns.push(estimates("bytes/s".into(), 11, bytes, figures::throughput));
+    let bytes: Vec<_> = arms.iter().map(|arm| arm.bytes_per_s.map(Estimate::bare)).collect();
+    columns.push(estimates("bytes/s".into(), 11, &bytes, figures::throughput));
     columns.push(cost(arms, names));
     columns.retain(has_anything);
     Grid { title: None, columns }
@@ -45,10 +45,12 @@ pub(super) fn bench(document: &Document, names: &Names) -> Grid {
         rows.iter().map(|row| of(row.arm).filter(|_| row.kind == Kind::Response)).collect()
     };
     let rates = of_arm(|arm| figure(arm, Metric::Rate));
-    columns.push(blank(estimates(names.metric(Metric::Rate), 18, rates, figures::rate), &rows));
+    columns.push(blank(estimates(names.metric(Metric::Rate), 18, &rates, figures::rate), &rows));
     let bytes = of_arm(|arm| arm.bytes_per_s.map(Estimate::bare));
-    columns.push(blank(estimates("bytes/s".into(), 16, bytes, figures::throughput), &rows));
-    let percentiles: [(&str, u8, fn(&Latency) -> Option<Estimate>); 6] = [
+    columns.push(blank(estimates("bytes/s".into(), 16, &bytes, figures::throughput), &rows));
+    /// One of the figures of a latency.
+    type Figure = fn(&Latency) -> Option<Estimate>;
+    let percentiles: [(&str, u8, Figure); 6] = [
         ("p50", ALWAYS, |it| it.p50),
         ("p90", 13, |it| it.p90),
         ("p99", 17, |it| it.p99),
@@ -57,8 +59,8 @@ pub(super) fn bench(document: &Document, names: &Names) -> Grid {
         ("mean", 11, |it| it.mean),
     ];
     for (name, importance, of) in percentiles {
-        let figures = rows.iter().map(|row| of(&row.latency)).collect();
-        let mut column = estimates(name.to_owned(), importance, figures, figures::duration);
+        let figures: Vec<_> = rows.iter().map(|row| of(&row.latency)).collect();
+        let mut column = estimates(name.to_owned(), importance, &figures, figures::duration);
         for (index, row) in rows.iter().enumerate() {
             // Lateness is what shows why, and is not withheld.
             if row.arm.saturated && row.kind != Kind::Lateness {
@@ -79,7 +81,9 @@ pub(super) fn bench(document: &Document, names: &Names) -> Grid {
 
 /// What may be concluded, one row a metric.
 pub(super) fn verdicts(document: &Document, names: &Names) -> Option<Grid> {
-    let verdicts = &document.verdicts;
+    let mut verdicts: Vec<_> = document.verdicts.iter().collect();
+    // What is said of one arm stands together; the metrics stay in their order.
+    verdicts.sort_by_key(|verdict| (verdict.arm_index, verdict.against_index));
     let baselines: BTreeSet<_> = verdicts.iter().map(|verdict| names.against(verdict)).collect();
     // One baseline is named once.
     let (heading, is_one) = match (baselines.len(), baselines.first()) {
@@ -95,7 +99,8 @@ pub(super) fn verdicts(document: &Document, names: &Names) -> Option<Grid> {
         Cell { repeats, ..Cell::plain(text) }
     });
     let labels = labels.collect();
-    let cells = |of: &dyn Fn(&Verdict) -> Cell| verdicts.iter().map(of).collect::<Vec<_>>();
+    let cells =
+        |of: &dyn Fn(&Verdict) -> Cell| verdicts.iter().map(|verdict| of(verdict)).collect::<Vec<_>>();
     let ratios = |write: fn(&Estimate) -> String| {
         cells(&|it| Cell::plain(figures::optional(it.ratio.as_ref(), write)))
     };
@@ -157,7 +162,7 @@ fn drawable(arm: &Arm, metric: Metric) -> Option<Estimate> {
 fn estimates(
     heading: String,
     importance: u8,
-    figures: Vec<Option<Estimate>>,
+    figures: &[Option<Estimate>],
     format: fn(f64) -> String,
 ) -> Column {
     let form = |write: &dyn Fn(&Estimate) -> String| {
@@ -216,7 +221,7 @@ fn word(verdict: &Verdict, no_difference: &str) -> Cell {
 }
 
 fn percentage(share: Option<f64>) -> String {
-    figures::optional(share, figures::percent)
+    figures::optional(share, figures::difference)
 }
 
 /// Whether a column says anything. The first one, and one that is never left out, are there all the same.

@@ -68,7 +68,7 @@ fn saturated(document: &Document, names: &Names) -> Vec<Statement> {
         .map(|(index, arm)| {
             let reached = figures::optional(arm.rate_per_s, figures::rate);
             let text = format!(
-                "SATURATED: the load generator could not keep its schedule for {} ({}) and came to {reached}; \
+                "SATURATED: the load generator did not keep its schedule for {} ({}; it came to {reached}): \
                  percentiles are withheld",
                 names.label(index),
                 arm.pacing
@@ -109,7 +109,10 @@ fn why(verdict: &Verdict) -> String {
             format!("; the interval does not clear the threshold of {}", figures::percent(threshold))
         }
         (Some(detectable), _) => {
-            format!("; a difference of {} or more would likely have been seen", figures::percent(detectable))
+            format!(
+                "; a difference of {} or more would likely have been seen",
+                figures::difference(detectable)
+            )
         }
         (None, _) => String::new(),
     }
