@@ -28,6 +28,10 @@ complete -c sockkit -n "__fish_sockkit_needs_command" -s h -l help -d 'Print hel
 complete -c sockkit -n "__fish_sockkit_needs_command" -s V -l version -d 'Print version'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
+complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "ping" -d 'Time round trips to an echo server'
+complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "bench" -d 'Measure round trips, throughput or connections of one target or several'
+complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "compare" -d 'Tell which transport or server is faster, by how much, and how sure that is'
+complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "report" -d 'Show saved results again, in any form'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c sockkit -n "__fish_sockkit_needs_command" -f -a "man" -d 'Print a manual page, as troff'
@@ -99,13 +103,145 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l no-half-clos
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l hex -d 'Dump both directions on stderr, as hexdump -C does, with > for sent and < for received'
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l json -d 'Print a transcript instead of what the peer says: one JSON object a line, times in ns since the start'
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l tcp -d 'Ping: TCP over IPv4 or IPv6' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l udp -d 'Ping: UDP datagrams over IPv4 or IPv6' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l mptcp -d 'Ping: multipath TCP over IPv4 or IPv6' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l unix -d 'Ping: Unix-domain stream socket' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l unix-dgram -d 'Ping: Unix-domain datagram socket' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l unix-seqpacket -d 'Ping: Unix-domain socket with a connection that keeps message boundaries' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s c -l count -d 'Send so many messages [default: until Ctrl-C]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s i -l interval -d 'From one message to the next; 0 is as soon as the last one is answered' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s s -l size -d 'Bytes in a message: at most 65,507 in a UDP datagram and 16 MiB in a stream; 0 only in a datagram' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l seed -d 'What the bytes of the messages are drawn from [default: at random]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s W -l timeout -d 'After how long without an answer a message is given up; what comes later counts as late. ping(8) has 10s' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s w -l deadline -d 'End after so long, whatever is still to come' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l connect-timeout -d 'How long a connection may take to open; 0 is no limit' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l source -d 'Call from this address: HOST:PORT, or a PATH on Unix kinds (removed at the end)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l max-loss -d 'Exit 1 if more than this share of the messages is lost' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l json -d 'Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of all else' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -l spin -d 'Wait by asking again and again instead of sleeping: takes a whole processor'
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s q -l quiet -d 'No line for each reply, only the summary'
+complete -c sockkit -n "__fish_sockkit_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l tcp -d 'Measure: TCP over IPv4 or IPv6; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l udp -d 'Measure: UDP datagrams over IPv4 or IPv6; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l mptcp -d 'Measure: multipath TCP over IPv4 or IPv6; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l unix -d 'Measure: Unix-domain stream socket; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l unix-dgram -d 'Measure: Unix-domain datagram socket; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l unix-seqpacket -d 'Measure: Unix-domain socket with a connection that keeps message boundaries; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l duration -d 'How long each round is measured' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l warmup -d 'How long the load is on before each round is measured' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l rounds -d 'Rounds of each arm, with connections (and an embedded server) of their own; figures are their medians, and have intervals from 6 rounds on [default: 1]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l max-rate-under -d 'Search the highest rate that keeps a promise, such as \'p99<1ms\'' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l max-loss -d 'Exit 1 if more than this share of the messages of an arm is lost' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l server-pid -d 'The process of a server that sockkit has not started, to measure its cost too' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l mode -d 'What to measure' -r -f -a "echo\t'Round trips'
+send\t'One way, to a discard service'
+receive\t'One way, from a chargen service'
+connect\t'Connections: each is opened, makes one round trip and is closed'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l size -d 'Bytes in a message: one size, a list (64,1KiB), or powers of two (64..64KiB)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l connections -d 'Connections at a time; a list makes an arm of each' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l depth -d 'Messages outstanding on each connection, in an open loop the most that may be; a list makes an arm of each [default: 1; in an open loop 1024 over all connections, at least 16 on each]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l rate -d 'Open loop: messages a second over all connections, by a schedule that waits for no answer' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l threads -d 'Threads of the load generator' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l placement -d 'On which processors the two ends run; the server only where it is our own' -r -f -a "free\t'Wherever the kernel puts them'
+same-core\t'Both on one processor'
+cross-core\t'The server on one, the generator on others'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l verify -d 'Which answers are compared with what was sent [default: full for echo and connect, else off]' -r -f -a "full\t'Every byte of every answer'
+sample\t'Every byte of one in a hundred, and the lengths of the others'
+off\t'Lengths only'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l timeout -d 'After how long a datagram is given up as lost, and a silent connection as dead' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l connect-timeout -d 'How long connecting may take' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l seed -d 'What all that is random is drawn from [default: drawn at the start, and printed]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l nodelay -d 'TCP_NODELAY: send small segments at once' -r -f -a "true\t''
+false\t''"
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l rcvbuf -d 'Bytes of SO_RCVBUF, at both ends where the server is our own (capped by net.core.rmem_max)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l sndbuf -d 'Bytes of SO_SNDBUF, likewise (capped by net.core.wmem_max)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l busy-poll -d 'SO_BUSY_POLL: microseconds for which a receive polls the device' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l congestion -d 'TCP_CONGESTION: the algorithm, such as cubic or bbr' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l tos -d 'IP_TOS or IPV6_TCLASS, 0 to 255' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l ttl -d 'IP_TTL or IPV6_UNICAST_HOPS, 1 to 255' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l interval -d 'Tell how it goes, at this interval [default: 1s with --json-lines]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l json -d 'Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of the table' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l csv -d 'The same as CSV: a line for each arm, figures in ns and per second, empty where nothing is known' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l markdown -d 'The same as Markdown: the tables of the terminal for GitHub, with the environment' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l html -d 'The same as a page for a browser, self-contained: percentile curves, sweeps, tables' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l poisson -d 'Spread the messages of an open loop at random (a Poisson process), as those of many users are'
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l spin -d 'Wait by asking again and again, at both ends where the server is our own; burns a processor for each thread'
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l quickack -d 'TCP_QUICKACK: acknowledge at once'
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l json-lines -d 'Print the intervals, and at last the result, as JSON on stdout, one object a line'
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l tcp -d 'Measure: TCP over IPv4 or IPv6; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l udp -d 'Measure: UDP datagrams over IPv4 or IPv6; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l mptcp -d 'Measure: multipath TCP over IPv4 or IPv6; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l unix -d 'Measure: Unix-domain stream socket; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l unix-dgram -d 'Measure: Unix-domain datagram socket; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l unix-seqpacket -d 'Measure: Unix-domain socket with a connection that keeps message boundaries; without an address, against a server of our own' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l budget -d 'How long the whole comparison may take; it ends sooner when --precision is reached' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l blocks -d 'End after so many blocks, if neither --precision nor the budget has ended it before [default: until then; runs are as long as leaves room for about 12, or 8 with --quick]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l precision -d 'How far every interval may reach from its estimate to be narrow enough' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l threshold -d 'The smallest difference that matters [default: what two runs of the same differ by, with its interval]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l duration -d 'How long each run is measured [default: 50ms to 1s, as --blocks has it]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l warmup -d 'How long the load is on before each run is measured [default: a tenth of the run, at least 20ms]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l save -d 'Save the result, whole or not at all, for --against and `sockkit report`' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l against -d 'Compare each arm with the same arm of a saved result; without a TARGET, all arms that it has' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l fail-if -d 'End with 1 if there is a verdict like that' -r -f -a "slower\t'An arm is worse than its baseline'
+different\t'An arm is worse or better than its baseline'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l fail-on -d 'Metrics whose verdicts --fail-if looks at [default: all]' -r -f -a "rtt_ns.p50\t'The median round trip'
+rtt_ns.p99\t'The 99th percentile of the round trips'
+rate_per_s\t'Messages (or connections) a second'
+cpu_ns_per_message\t'Processor time for a message, both ends together'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l mode -d 'What to measure' -r -f -a "echo\t'Round trips'
+send\t'One way, to a discard service'
+receive\t'One way, from a chargen service'
+connect\t'Connections: each is opened, makes one round trip and is closed'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l size -d 'Bytes in a message: one size, a list (64,1KiB), or powers of two (64..64KiB)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l connections -d 'Connections at a time; a list makes an arm of each' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l depth -d 'Messages outstanding on each connection, in an open loop the most that may be; a list makes an arm of each [default: 1; in an open loop 1024 over all connections, at least 16 on each]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l rate -d 'Open loop: messages a second over all connections, by a schedule that waits for no answer' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l threads -d 'Threads of the load generator' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l placement -d 'On which processors the two ends run; the server only where it is our own' -r -f -a "free\t'Wherever the kernel puts them'
+same-core\t'Both on one processor'
+cross-core\t'The server on one, the generator on others'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l verify -d 'Which answers are compared with what was sent [default: full for echo and connect, else off]' -r -f -a "full\t'Every byte of every answer'
+sample\t'Every byte of one in a hundred, and the lengths of the others'
+off\t'Lengths only'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l timeout -d 'After how long a datagram is given up as lost, and a silent connection as dead' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l connect-timeout -d 'How long connecting may take' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l seed -d 'What all that is random is drawn from [default: drawn at the start, and printed]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l nodelay -d 'TCP_NODELAY: send small segments at once' -r -f -a "true\t''
+false\t''"
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l rcvbuf -d 'Bytes of SO_RCVBUF, at both ends where the server is our own (capped by net.core.rmem_max)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l sndbuf -d 'Bytes of SO_SNDBUF, likewise (capped by net.core.wmem_max)' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l busy-poll -d 'SO_BUSY_POLL: microseconds for which a receive polls the device' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l congestion -d 'TCP_CONGESTION: the algorithm, such as cubic or bbr' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l tos -d 'IP_TOS or IPV6_TCLASS, 0 to 255' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l ttl -d 'IP_TTL or IPV6_UNICAST_HOPS, 1 to 255' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l json -d 'Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of the table' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l csv -d 'The same as CSV: a line for each arm, figures in ns and per second, empty where nothing is known' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l markdown -d 'The same as Markdown: the tables of the terminal for GitHub, with the environment' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l html -d 'The same as a page for a browser, self-contained: percentile curves, sweeps, tables' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l quick -d 'The same as --budget 10s, in fewer blocks'
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l plan -d 'Print the arms and the order of the runs, and measure nothing'
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l poisson -d 'Spread the messages of an open loop at random (a Poisson process), as those of many users are'
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l spin -d 'Wait by asking again and again, at both ends where the server is our own; burns a processor for each thread'
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l quickack -d 'TCP_QUICKACK: acknowledge at once'
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l json -d 'Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of the table' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l csv -d 'The same as CSV: a line for each arm, figures in ns and per second, empty where nothing is known' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l markdown -d 'The same as Markdown: the tables of the terminal for GitHub, with the environment' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l html -d 'The same as a page for a browser, self-contained: percentile curves, sweeps, tables' -r -F
+complete -c sockkit -n "__fish_sockkit_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand info" -l json -d 'Print one JSON object on one line'
 complete -c sockkit -n "__fish_sockkit_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "man" -d 'Print a manual page, as troff'
-complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect info completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "serve" -d 'Echo, greet or answer on any mix of transports at once'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "connect" -d 'Talk to a server: stdin goes to it, what it says to stdout'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "ping" -d 'Time round trips to an echo server'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "bench" -d 'Measure round trips, throughput or connections of one target or several'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "compare" -d 'Tell which transport or server is faster, by how much, and how sure that is'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "report" -d 'Show saved results again, in any form'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "info" -d 'Tell what this machine has: transports, limits, io_uring'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "man" -d 'Print a manual page, as troff'
+complete -c sockkit -n "__fish_sockkit_using_subcommand help; and not __fish_seen_subcommand_from serve connect ping bench compare report info completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

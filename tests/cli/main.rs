@@ -1,6 +1,11 @@
 //! The command line as a user meets it: what is refused, what is said, and with which code it ends.
 
+mod bench;
+mod compare;
 mod connect;
+mod ping;
+mod report;
+mod scripts;
 mod serve;
 mod usage;
 

@@ -67,6 +67,12 @@ impl Endpoint {
         Url(self.transport, &self.peer).to_string()
     }
 
+    /// Whether connect(2) was called. It was not for a broadcast or multicast peer on a connectionless transport: there
+    /// answers come from elsewhere.
+    pub fn is_connected(&self) -> bool {
+        !self.open
+    }
+
     /// Our own address.
     ///
     /// # Errors

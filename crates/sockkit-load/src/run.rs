@@ -1,13 +1,34 @@
 //! One run from its first connection to its last answer.
+//!
+//! The connections are opened first and dealt out to the threads. When all threads are ready, the moments of the run are
+//! fixed: when the load starts, when measuring begins and when it ends. From then on the threads share nothing but
+//! these, and a note that the run is to end earlier. The calling thread tells the observer when the moments come, and
+//! hands on what the threads have counted so far if it wants to know.
 
-use std::time::{Duration, Instant};
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::sync::Barrier;
+use std::thread::{self, Scope, ScopedJoinHandle, Thread};
+use std::time::Duration;
 
-use sockkit_core::{Deadline, Error, ErrorKind, Received, Target, connect};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::prctl;
+use nix::unistd::Pid;
+use sockkit_core::{Endpoint, Error, ErrorKind, Target};
 use sockkit_stats::Histogram;
 use sockkit_stats::result::{Counters, Options};
 
+use crate::clock;
 use crate::outcome::{Interval, Outcome, Usage};
-use crate::workload::Workload;
+use crate::recorder::{Mailbox, Recorder, Report, Tally};
+use crate::watch::Watch;
+use crate::window::Window;
+use crate::work::{self, Peer, Share};
+use crate::workload::{Mode, Pacing, Workload};
+use crate::{check, open, recorder, tuning};
+
+/// From the moment at which all threads are ready to the first message: for them to wake up.
+const LEAD_NS: u64 = 200_000;
 
 /// Who wants to know what happens while a run lasts. Called from the thread that called [`run`], never from one that
 /// measures.
@@ -34,47 +55,192 @@ pub trait Observer {
 
 /// Runs a workload against a peer.
 ///
+/// A run that is cancelled is a shorter run: what was measured so far is its outcome, and what was outstanding at its end
+/// does not count as sent.
+///
 /// # Errors
-/// If a connection cannot be opened, ends before the run does, or stays silent for the timeout.
+/// [`ErrorKind::Usage`] for a workload that makes no sense on the transport. Otherwise if a connection cannot be opened,
+/// is ended by the peer before the run is over ([`ErrorKind::Broken`]), or stays silent for the timeout where messages
+/// cannot be lost ([`ErrorKind::TimedOut`]); if a datagram is refused ([`ErrorKind::Unreachable`]); if there are too few
+/// descriptors ([`ErrorKind::Local`]).
 pub fn run(target: &Target, workload: &Workload, observer: &mut dyn Observer) -> Result<Outcome, Error> {
-    let endpoint = connect(target, &workload.options, Deadline::after(workload.connect_timeout))?;
-    let message = vec![b'x'; workload.size];
-    let mut reply = vec![0; workload.size.max(65_536)];
-    let mut response = Histogram::new();
-    let mut counters = Counters::default();
-    let (mut messages, start) = (0, Instant::now());
-    observer.begin();
-    while start.elapsed() < workload.duration {
-        let sent = Instant::now();
-        let deadline = Deadline::after(workload.timeout);
-        endpoint.send_all(&message, deadline)?;
-        let mut received = 0;
-        while received < workload.size {
-            match endpoint.recv(&mut reply, deadline)? {
-                Received::Data(length) => received += length,
-                Received::End => {
-                    return Err(Error::new(ErrorKind::Broken, "receive from", target, "it has closed"));
-                }
-            }
+    check::workload(target, workload)?;
+    check::file_limit(target, workload)?;
+    // Those of mode `connect` are opened by the threads; one shows where.
+    let count = if workload.mode == Mode::Connect { 1 } else { workload.connections };
+    let Some(endpoints) = open::all(target, workload, count, observer)? else {
+        return Ok(outcome(target.to_string(), Options::default(), workload, 0, &[]));
+    };
+    let (address, options) = (endpoints[0].url(), tuning::in_force(&endpoints[0], &workload.tuning));
+    let _slack = Slack::none();
+    let (reports, elapsed_ns) = Crew::new(workload).run(endpoints, observer)?;
+    Ok(outcome(address, options, workload, elapsed_ns, &reports))
+}
+
+/// What the threads and their caller share.
+struct Crew<'a> {
+    workload: &'a Workload,
+    window: Window,
+    mailboxes: Vec<Mailbox>,
+    /// All threads, and the calling one.
+    ready: Barrier,
+    caller: Thread,
+}
+
+type Worker<'scope> = ScopedJoinHandle<'scope, Result<Report, Error>>;
+
+impl<'a> Crew<'a> {
+    fn new(workload: &'a Workload) -> Self {
+        let threads = workload.threads.min(workload.connections);
+        Self {
+            workload,
+            window: Window::default(),
+            mailboxes: (0..threads).map(|_| Mailbox::default()).collect(),
+            ready: Barrier::new(threads + 1),
+            caller: thread::current(),
         }
-        response.record(sent.elapsed().as_nanos() as u64);
-        messages += 1;
     }
-    observer.end();
-    counters.sent = messages;
-    counters.received = Some(messages);
-    Ok(Outcome {
-        address: endpoint.url(),
-        elapsed: start.elapsed(),
-        messages,
-        bytes: messages * workload.size as u64,
+
+    /// Runs to the end. Answers what each thread found, and how long was measured.
+    fn run(
+        &self,
+        endpoints: Vec<Endpoint>,
+        observer: &mut dyn Observer,
+    ) -> Result<(Vec<Report>, u64), Error> {
+        let mut watch = Watch::new(&self.window, &self.mailboxes, observer);
+        let mut reports = thread::scope(|scope| {
+            let workers = self.start(scope, endpoints);
+            self.ready.wait();
+            self.window.open(clock::now_ns() + LEAD_NS, self.workload);
+            self.ready.wait();
+            watch.until(|| workers.iter().all(ScopedJoinHandle::is_finished));
+            let join = |worker: Worker<'_>| worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+            // All are joined before the first error is told.
+            let results: Vec<_> = workers.into_iter().map(join).collect();
+            results.into_iter().collect::<Result<Vec<_>, Error>>()
+        })?;
+        watch.finish(&mut reports);
+        let span = self.window.span();
+        let delivered_ns = reports.iter().filter_map(|report| report.delivered_ns).max();
+        let end_ns = delivered_ns.unwrap_or(0).max(span.end_ns);
+        Ok((reports, end_ns.saturating_sub(span.begin_ns)))
+    }
+
+    fn start<'scope, 'env>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        mut endpoints: Vec<Endpoint>,
+    ) -> Vec<Worker<'scope>> {
+        let (threads, peer) = (self.mailboxes.len(), Peer::of(&endpoints[0]));
+        if self.workload.mode == Mode::Connect {
+            endpoints.clear();
+        }
+        let mut workers = Vec::with_capacity(threads);
+        // From the back, because that is where a Vec can be split.
+        for index in (0..threads).rev() {
+            let connections = share(self.workload.connections, threads, index);
+            let endpoints = endpoints.split_off(connections.start.min(endpoints.len()));
+            let share = Share { connections, endpoints, peer: peer.clone() };
+            workers.push(scope.spawn(move || self.work(index, share)));
+        }
+        workers.reverse();
+        workers
+    }
+
+    /// One thread.
+    fn work(&self, index: usize, share: Share) -> Result<Report, Error> {
+        let _wake = Wake(&self.caller);
+        let prepared = self.settle(index).and_then(|()| work::prepare(share, self.workload, &self.window));
+        let open = matches!(self.workload.pacing, Pacing::Open { .. });
+        let mut recorder = Recorder::new(&self.window, &self.mailboxes[index], open);
+        self.ready.wait();
+        self.ready.wait();
+        let result = prepared.and_then(|driver| {
+            recorder.start();
+            let lead_ns = self.window.start_ns().saturating_sub(clock::now_ns());
+            thread::sleep(Duration::from_nanos(lead_ns));
+            driver.drive(recorder)
+        });
+        result.inspect_err(|_| self.window.cut_short(clock::now_ns()))
+    }
+
+    /// Goes to the processor that the thread is meant for, and has it woken when it asks to be.
+    fn settle(&self, index: usize) -> Result<(), Error> {
+        let _ = prctl::set_timerslack(1);
+        let Some(cpus) = &self.workload.cpus else { return Ok(()) };
+        let cpu = cpus[index % cpus.len()];
+        let mut set = CpuSet::new();
+        set.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)).map_err(|errno| {
+            let error = Error::io("run on", format_args!("processor {cpu}"), &errno.into());
+            error.with_kind(ErrorKind::Usage).with_advice("there is none of that number for this process")
+        })
+    }
+}
+
+/// Which of the connections a thread has.
+fn share(connections: usize, threads: usize, index: usize) -> Range<usize> {
+    connections * index / threads..connections * (index + 1) / threads
+}
+
+/// Wakes the calling thread when a thread ends, however it does.
+struct Wake<'a>(&'a Thread);
+
+impl Drop for Wake<'_> {
+    fn drop(&mut self) {
+        self.0.unpark();
+    }
+}
+
+/// The calling thread is woken on time too, as long as this lives.
+struct Slack(Option<u64>);
+
+impl Slack {
+    fn none() -> Self {
+        let before = prctl::get_timerslack().ok().and_then(|ns| u64::try_from(ns).ok());
+        let _ = prctl::set_timerslack(1);
+        Self(before)
+    }
+}
+
+impl Drop for Slack {
+    fn drop(&mut self) {
+        if let Some(before) = self.0 {
+            let _ = prctl::set_timerslack(before);
+        }
+    }
+}
+
+/// Adds up what the threads found.
+fn outcome(
+    address: String,
+    options: Options,
+    workload: &Workload,
+    elapsed_ns: u64,
+    reports: &[Report],
+) -> Outcome {
+    let (mut tally, mut counters, mut usage) = (Tally::new(), Counters::default(), Usage::default());
+    let (mut service, mut lateness) = (Histogram::new(), Histogram::new());
+    for report in reports {
+        tally.merge(&report.tally);
+        service.merge(&report.service);
+        lateness.merge(&report.lateness);
+        recorder::add(&mut counters, &report.counters);
+        usage = usage.and(report.usage);
+    }
+    let open = matches!(workload.pacing, Pacing::Open { .. });
+    let first = reports.iter().filter_map(|report| report.first_corruption.as_ref()).min();
+    Outcome {
+        address,
+        elapsed: Duration::from_nanos(elapsed_ns),
+        messages: tally.messages,
+        bytes: tally.bytes,
         counters,
-        response,
-        service: None,
-        lateness: None,
-        scheduled: 0,
-        usage: Usage::default(),
-        options: Options { connected: true, ..Options::default() },
-        first_corruption: None,
-    })
+        response: tally.response,
+        service: open.then_some(service),
+        lateness: open.then_some(lateness),
+        scheduled: reports.iter().map(|report| report.scheduled).sum(),
+        usage,
+        options,
+        first_corruption: first.map(|(_, text)| text.clone()),
+    }
 }

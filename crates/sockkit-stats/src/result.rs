@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::Estimate;
@@ -14,10 +15,21 @@ use crate::Estimate;
 /// The name and version of the format.
 pub const SCHEMA: &str = "sockkit.result/1";
 
+/// The JSON Schema of [`Document`] as sockkit writes it: every field is there, if only as null.
+pub fn json_schema() -> serde_json::Value {
+    SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<Document>()
+        .to_value()
+}
+
 /// One measurement: a ping, a bench or a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "sockkit.result/1")]
 pub struct Document {
     /// `sockkit.result/1`.
+    #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
     /// The command line that repeats the measurement, quoted for a shell.
     pub command: String,
@@ -95,7 +107,7 @@ pub struct Arm {
     pub seconds: f64,
     /// Whether the load generator failed to keep its schedule: percentiles are withheld then.
     pub saturated: bool,
-    /// Round trips: from the scheduled send in an open loop, from the actual send in a closed one.
+    /// Round trips: from the scheduled send in an open loop, from the actual send in a closed one and in a `ping`.
     pub rtt_ns: Latency,
     /// Round trips from the actual send, where there was a schedule.
     pub service_ns: Option<Latency>,
@@ -154,7 +166,7 @@ pub struct Latency {
     pub p99: Option<Estimate>,
     /// 99.9 % are at or below it.
     pub p999: Option<Estimate>,
-    /// The largest.
+    /// The largest. Of several rounds, the largest of all: it has no interval, and grows with their number.
     pub max: Option<Estimate>,
     /// The arithmetic mean.
     pub mean: Option<Estimate>,
@@ -169,6 +181,8 @@ pub struct Spread {
     pub stddev_ns: Option<f64>,
     /// Mean absolute difference of successive round trips, in ns.
     pub jitter_ns: Option<f64>,
+    /// Round trips from the scheduled send, where there was a schedule.
+    pub response_ns: Option<Latency>,
 }
 
 /// Cost for each message. A connection counts as one in mode `connect`.
@@ -331,14 +345,16 @@ pub struct Verdict {
     pub against_index: Option<u64>,
     /// What was compared.
     pub metric: Metric,
-    /// The arm's figure by the baseline's, from pairs of rounds; null if there is no pair.
+    /// The arm's figure by the baseline's, from pairs of rounds; null if there is no pair. The interval is the one by
+    /// which the arm was judged: where one baseline has several arms it is wider than at 95 %, so that all verdicts
+    /// together hold in 95 % of all cases (Holm).
     pub ratio: Option<Estimate>,
     /// What follows.
     pub verdict: Word,
-    /// The smallest difference that this comparison would have shown in four of five cases: 0.03 is 3 %. Null if it
-    /// could have shown none.
+    /// The smallest difference that this comparison would have shown in four of five cases: 0.03 is a ratio of 1.03, or
+    /// of 1/1.03. Null if it could have shown none.
     pub detectable: Option<f64>,
-    /// How far from 1 the whole interval had to be for the verdict: 0.01 is 1 %.
+    /// How far from 1 the whole interval had to be for the verdict: 0.01 is above 1.01, or below 1/1.01.
     pub threshold: Option<f64>,
     /// Pairs of rounds.
     pub blocks: u64,
@@ -369,7 +385,7 @@ pub struct Noise {
     pub metric: Metric,
     /// Second run by first, from pairs.
     pub ratio: Option<Estimate>,
-    /// How far the interval reaches from 1: 0.02 is 2 %.
+    /// How far the interval reaches from 1: 0.02 is up to 1.02, or down to 1/1.02.
     pub half_width: Option<f64>,
 }
 
@@ -380,7 +396,7 @@ pub struct Experiment {
     pub blocks: u64,
     /// Seconds measured in a round.
     pub run_seconds: f64,
-    /// Why it ended: `precision`, `budget`, `interrupted`.
+    /// Why it ended: `precision`, `blocks` (as many as were asked for), `budget`, `interrupted`.
     pub stopped: String,
     /// The half-width that was asked for: 0.03 is 3 %.
     pub precision: f64,
@@ -396,4 +412,131 @@ pub struct Experiment {
     pub kept_disturbed: u64,
     /// The file with which it was compared, if it was one.
     pub against: Option<String>,
+}
+
+/// Documents for tests.
+#[cfg(test)]
+pub(crate) mod example {
+    use super::*;
+
+    /// An arm of which nothing is known.
+    pub(crate) fn arm(target: &str) -> Arm {
+        Arm {
+            target: target.to_owned(),
+            address: None,
+            embedded: true,
+            size: 64,
+            connections: 1,
+            depth: 1,
+            mode: Mode::Echo,
+            pacing: "closed loop (coordinated)".to_owned(),
+            rounds: 0,
+            seconds: 0.0,
+            saturated: false,
+            rtt_ns: Latency::default(),
+            service_ns: None,
+            lateness_ns: None,
+            spread: None,
+            rate_per_s: None,
+            bytes_per_s: None,
+            cost: Cost::default(),
+            intervals: BTreeMap::new(),
+            counters: Counters::default(),
+            options: Options::default(),
+            histogram: None,
+            service_histogram: None,
+            lateness_histogram: None,
+            samples: Vec::new(),
+            control: Vec::new(),
+        }
+    }
+
+    /// Rounds that take `p50_ns` and differ a little from each other, `turn` says how.
+    pub(crate) fn samples(p50_ns: f64, turn: u64, rounds: u64) -> Vec<Sample> {
+        let round = |block: u64| {
+            let noise = 1.0 + ((block * 5 + turn * 3) % 11) as f64 * 0.001;
+            Sample {
+                block,
+                seconds: 0.5,
+                p50: Some(p50_ns * noise),
+                max: Some(p50_ns * 10.0 + block as f64),
+                rate_per_s: Some(1e9 / (p50_ns * noise)),
+                client_cpu_ns: Some(p50_ns / 4.0 * noise),
+                server_cpu_ns: Some(p50_ns / 2.0 * noise),
+                ..Sample::default()
+            }
+        };
+        (0..rounds).map(round).collect()
+    }
+
+    /// A comparison of two arms.
+    pub(crate) fn document() -> Document {
+        let mut arms = [("tcp", 20e3, 0), ("udp", 15e3, 2)]
+            .map(|(target, p50_ns, turn)| Arm { samples: samples(p50_ns, turn, 8), ..arm(target) });
+        arms[0].control = samples(20e3, 1, 8);
+        arms.iter_mut().for_each(crate::summarise);
+        let cells = [crate::Cell { baseline: 0, others: vec![1] }];
+        let conclusion = crate::conclude(&arms, &cells, &crate::Rules::default());
+        Document {
+            schema: SCHEMA.to_owned(),
+            command: "sockkit compare tcp udp".to_owned(),
+            seed: u64::MAX,
+            environment: Environment::default(),
+            arms: arms.into(),
+            verdicts: conclusion.verdicts,
+            noise_floor: conclusion.noise_floor,
+            experiment: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_document_is_as_the_schema_has_it() {
+        let validator = jsonschema::validator_for(&json_schema()).unwrap();
+        let written = serde_json::to_value(example::document()).unwrap();
+        let errors: Vec<_> = validator.iter_errors(&written).map(|error| error.to_string()).collect();
+        assert_eq!(errors, Vec::<String>::new());
+        assert_eq!(serde_json::from_value::<Document>(written.clone()).unwrap(), example::document());
+
+        let change = |pointer: &str, value: Value| {
+            let mut changed = written.clone();
+            *changed.pointer_mut(pointer).unwrap() = value;
+            changed
+        };
+        for (pointer, wrong) in [
+            ("/schema", json!("sockkit.result/2")),
+            ("/arms/0/mode", json!("sideways")),
+            ("/arms/0/rtt_ns/p50/estimate", Value::Null),
+            ("/verdicts/0/verdict", json!("equal")),
+            ("/verdicts/0/metric", json!("p50")),
+            ("/arms/0/counters", json!({ "sent": 1 })),
+        ] {
+            assert!(!validator.is_valid(&change(pointer, wrong.clone())), "{pointer} = {wrong}");
+        }
+    }
+
+    /// What was not measured is null and there, so that nobody mistakes a typing error for it.
+    #[test]
+    fn every_field_is_written() {
+        let arm = serde_json::to_value(example::arm("tcp")).unwrap();
+        assert_eq!(arm.pointer("/rtt_ns/p99"), Some(&Value::Null));
+        assert_eq!(arm.pointer("/counters/received"), Some(&Value::Null));
+        let schema = json_schema();
+        let required = schema.pointer("/$defs/Latency/required").and_then(Value::as_array).unwrap();
+        assert_eq!(required.len(), 6);
+    }
+
+    #[test]
+    fn names_of_metrics_are_those_in_the_document() {
+        for metric in Metric::ALL {
+            assert_eq!(serde_json::to_value(metric).unwrap(), metric.name());
+        }
+    }
 }

@@ -11,6 +11,8 @@
 mod address;
 mod batch;
 mod call;
+mod events;
+mod exchange;
 mod message;
 mod socket;
 #[cfg(test)]
@@ -19,9 +21,11 @@ mod uring;
 
 pub use address::{SockAddr, UNIX_PATH_MAX, UnixName};
 pub use batch::{Ancillary, Batch, Datagram, SendFailure, Sent, WayBack};
+pub use events::{Events, Ready};
+pub use exchange::Messages;
 pub use message::{Received, mark_messages, receive_bare_record, receive_datagram, receive_record};
 pub use socket::{
-    accept, bind, connect, local_address, peer_address, receive_queue_drops, recv, refuse_descriptors, send,
-    send_to, socket,
+    accept, bind, connect, local_address, peer_address, receive_message, receive_queue_drops, recv,
+    recv_waiting, refuse_descriptors, send, send_to, socket,
 };
 pub use uring::probe_io_uring;

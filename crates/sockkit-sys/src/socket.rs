@@ -168,6 +168,28 @@ pub fn send_to(fd: BorrowedFd<'_>, message: &[u8], to: &SockAddr) -> io::Result<
 /// # Errors
 /// As recv(2): `EAGAIN` when nothing waits, `ECONNRESET`.
 pub fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    recvfrom(fd, buffer, libc::MSG_DONTWAIT)
+}
+
+/// As [`recv`], but waits for the first bytes, if the descriptor is one that blocks: for as long as `SO_RCVTIMEO` says.
+///
+/// # Errors
+/// As recv(2): `EAGAIN` when that time has passed, `ECONNRESET`.
+pub fn recv_waiting(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    recvfrom(fd, buffer, 0)
+}
+
+/// recv(2) of one message, of which as much as fits is in the buffer. Answers how long it really was. With `wait` it
+/// waits as [`recv_waiting`] does. The end of a seqpacket connection reads as an empty message; see
+/// [`crate::receive_record`] where that matters.
+///
+/// # Errors
+/// As recv(2): `EAGAIN` when nothing waits, `ECONNREFUSED` when an earlier message was refused, `ECONNRESET`.
+pub fn receive_message(fd: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> io::Result<usize> {
+    recvfrom(fd, buffer, if wait { libc::MSG_TRUNC } else { libc::MSG_TRUNC | libc::MSG_DONTWAIT })
+}
+
+fn recvfrom(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
     let (address, length) = (ptr::null_mut::<libc::sockaddr>(), ptr::null_mut::<libc::socklen_t>());
     // By number: see `send`.
     // SAFETY: the pointer and the length are those of `buffer`, which nobody else borrows; no address is asked for.
@@ -177,7 +199,7 @@ pub fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
             fd.as_raw_fd(),
             buffer.as_mut_ptr(),
             buffer.len(),
-            libc::MSG_DONTWAIT,
+            flags,
             address,
             length,
         )

@@ -1,5 +1,5 @@
-//! Documents that are kept beside the code and must say the same: help texts, manual pages and completion scripts, under
-//! `docs/`, and the tables of README.md.
+//! Documents that are kept beside the code and must say the same: help texts, manual pages, completion scripts and the
+//! schema of results, under `docs/`, and the tables of README.md.
 //!
 //! The interface cannot drift unseen: a change of a flag changes a file, and the file is in the commit. After a change
 //! that is meant, run `scripts/update-snapshots`.
@@ -16,8 +16,15 @@ use sockkit_engine::faults::Fault;
 use crate::cli::Cli;
 use crate::command::completions;
 use crate::exit;
+use crate::render::csv::csv;
+use crate::render::json::json;
+use crate::render::markdown::markdown;
+use crate::render::text::{Screen, text};
+use crate::render::view::samples;
 
 const UPDATE: &str = "UPDATE_SNAPSHOTS";
+
+const SCHEMA: &str = "docs/sockkit.result-1.schema.json";
 
 #[test]
 fn help_is_as_documented() {
@@ -46,6 +53,21 @@ fn completions_are_as_documented() {
     let files =
         [file("sockkit.bash", Shell::Bash), file("_sockkit", Shell::Zsh), file("sockkit.fish", Shell::Fish)];
     compare("docs/completions", &BTreeMap::from(files));
+}
+
+/// The schema is published: who reads results with it must not find that it has changed under them.
+#[test]
+fn the_schema_of_results_is_as_documented() {
+    let mut schema = serde_json::to_string_pretty(&sockkit_stats::result::json_schema()).unwrap();
+    schema.push('\n');
+    let path = root().join(SCHEMA);
+    if std::env::var_os(UPDATE).is_some() {
+        return fs::write(path, schema).unwrap();
+    }
+    assert!(
+        fs::read_to_string(path).is_ok_and(|documented| documented == schema),
+        "{SCHEMA} no longer describes what sockkit writes; if that is meant, run scripts/update-snapshots"
+    );
 }
 
 #[test]
@@ -81,6 +103,30 @@ fn the_readme_has_every_limit_with_its_default() {
             );
         }
     }
+}
+
+/// What people see of results, at the widths of terminals. The files are the place to look at a change of it.
+#[test]
+fn renderings_are_as_documented() {
+    let screen = |width| Screen { width, colour: false, unicode: true };
+    let mut files = BTreeMap::new();
+    for (name, document) in [
+        ("comparison", samples::comparison()),
+        ("sweep", samples::sweep()),
+        ("open-loop", samples::open_loop()),
+        ("ping", samples::ping()),
+        ("all-null", samples::all_null()),
+    ] {
+        for width in [60, 80, 120] {
+            files.insert(format!("{name}-{width}.txt"), text(&document, &screen(width)).into_bytes());
+        }
+        files.insert(format!("{name}.md"), markdown(&document).into_bytes());
+        files.insert(format!("{name}.csv"), csv(&document).into_bytes());
+        files.insert(format!("{name}.json"), json(&document).into_bytes());
+    }
+    let ascii = Screen { width: 80, colour: true, unicode: false };
+    files.insert("comparison-ascii-colour.txt".into(), text(&samples::comparison(), &ascii).into_bytes());
+    compare("tests/renderings", &files);
 }
 
 #[test]

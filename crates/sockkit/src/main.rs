@@ -10,8 +10,6 @@ mod units;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    exit::code(command::run(cli::Cli::parse()))
+    exit::code(command::run(cli::Cli::read()))
 }

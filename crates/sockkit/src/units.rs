@@ -9,6 +9,13 @@ DURATION: 5s, 250ms, 1m30s; a bare number is seconds. SIZE: bytes, or with k, M,
 /// What `SO_RCVBUF` and `SO_SNDBUF` take, socket(7): an int.
 const BUFFER_MAX: usize = i32::MAX as usize;
 
+/// Messages a second: less than one an hour is not a load, more than this no machine sends.
+const RATE_MIN: f64 = 0.000_1;
+const RATE_MAX: f64 = 1e9;
+
+/// Values in a list that makes arms.
+const LIST_MAX: usize = 64;
+
 /// The longest duration: as good as for ever, and short enough to be added to any moment.
 const DURATION_MAX: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 
@@ -71,10 +78,78 @@ pub(crate) fn buffer(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A share: `1%`, `0.5%`, or the bare number of percent.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end();
+    let percent = number.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    percent.ok_or_else(|| format!("{text:?} is no share: write 1% or 0.5%, from 0 to 100"))
+}
+
 /// A rate: `1000/s` or `1000`.
 pub(crate) fn per_second(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text);
     number.parse().map_err(|_| format!("{text:?} is no rate: write 1000/s"))
+}
+
+/// A rate that is not 0: `1000/s`, `1000`, `2.5/s` or `10k/s`.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let bare = text.strip_suffix("/s").unwrap_or(text);
+    let (digits, factor) = match bare.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1e3),
+        None => bare.strip_suffix('M').map_or((bare, 1.0), |digits| (digits, 1e6)),
+    };
+    let number = digits.parse::<f64>().ok().map(|number| number * factor);
+    number.filter(|rate| (RATE_MIN..=RATE_MAX).contains(rate)).ok_or_else(|| {
+        format!("{text:?} is no rate: write 1000/s or 10k/s, from {RATE_MIN} to {RATE_MAX} a second")
+    })
+}
+
+/// A share in percent, more than 0 and at most 100: `3%` is 0.03. The sign is wanted, so that nobody takes 0.03 for it.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|digits| digits.trim_end().parse::<f64>().ok());
+    number
+        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| format!("{text:?} is no share: write 3% or 0.5%, more than 0% and at most 100%"))
+}
+
+/// One value or several, each of which makes an arm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct List(pub(crate) Vec<usize>);
+
+/// Sizes of messages: `64`, `64,1KiB`, or `64..64KiB` for all powers of two from one to the other. 0 is a size too.
+pub(crate) fn sizes(text: &str) -> Result<List, String> {
+    list(text, bytes)
+}
+
+/// Numbers from 1 up, in a list, or powers of two in a range.
+pub(crate) fn counts(text: &str) -> Result<List, String> {
+    list(text, count)
+}
+
+fn list(text: &str, one: fn(&str) -> Result<usize, String>) -> Result<List, String> {
+    let mut values = Vec::new();
+    for part in text.split(',') {
+        match part.split_once("..") {
+            None => values.push(one(part)?),
+            Some((low, high)) => {
+                let (low, high) = (one(low)?, one(high)?);
+                if low == 0 || low > high {
+                    return Err(format!("{part:?} is no range: write 64..64KiB, the smaller end first"));
+                }
+                values.extend(
+                    std::iter::successors(Some(low), |value| value.checked_mul(2))
+                        .take_while(|&value| value <= high),
+                );
+            }
+        }
+    }
+    values.sort_unstable();
+    values.dedup();
+    match values.len() {
+        0..=LIST_MAX => Ok(List(values)),
+        _ => Err(format!("{text:?} is too long a list: at most {LIST_MAX} values")),
+    }
 }
 
 /// Permissions in octal: `0600`.
@@ -146,6 +221,42 @@ mod tests {
             assert!(mode(bad).is_err(), "{bad}");
         }
         assert!(interval("0").is_err() && size("0").is_err() && count("0").is_err());
+    }
+
+    #[test]
+    fn lists_are_values_and_ranges_of_powers_of_two() {
+        assert_eq!(sizes("64"), Ok(List(vec![64])));
+        assert_eq!(sizes("1KiB,64,64"), Ok(List(vec![64, 1024])));
+        assert_eq!(sizes("64..512"), Ok(List(vec![64, 128, 256, 512])));
+        assert_eq!(counts("1,4..9"), Ok(List(vec![1, 4, 8])));
+        for bad in ["", "64,", "8..4", "0..8", "..", "1...4", "1..99999999999999999999"] {
+            assert!(sizes(bad).is_err(), "{bad}");
+        }
+        assert!(counts("0").is_err());
+    }
+
+    #[test]
+    fn a_rate_is_more_than_nothing() {
+        assert_eq!((rate("1000/s"), rate("2.5k"), rate("1M/s")), (Ok(1e3), Ok(2.5e3), Ok(1e6)));
+        for bad in ["0", "-1", "nan", "inf", "x", "", "k", "1000/m", "1e12"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_in_percent() {
+        assert_eq!((percent("1%"), percent("0.5"), percent("100 %")), (Ok(1.0), Ok(0.5), Ok(100.0)));
+        for bad in ["", "%", "-1%", "101", "nan", "1%%"] {
+            assert!(percent(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_share_has_its_sign() {
+        assert_eq!((share("3%"), share("0.5 %"), share("100%")), (Ok(0.03), Ok(0.005), Ok(1.0)));
+        for bad in ["3", "0.03", "0%", "-1%", "101%", "nan%", "%", ""] {
+            assert!(share(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

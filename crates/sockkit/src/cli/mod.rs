@@ -1,18 +1,32 @@
 //! What was typed. Reading it touches nothing; `command` decides what it means.
 
+mod bench;
+mod compare;
 mod connect;
 mod fault;
+mod outputs;
+mod ping;
+mod promise;
+mod report;
 mod serve;
 mod targets;
+mod workload;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
+pub(crate) use bench::BenchArgs;
+pub(crate) use compare::{CompareArgs, FailIf, Typed};
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
 pub(crate) use fault::FaultSpec;
+pub(crate) use outputs::{OutputArgs, Place};
+pub(crate) use ping::PingArgs;
+pub(crate) use promise::{Figure, Promise, Term};
+pub(crate) use report::ReportArgs;
 pub(crate) use serve::{ServeArgs, ServiceName};
-pub(crate) use targets::{OneTarget, ServiceTargets};
+pub(crate) use targets::{BenchSubjects, OneTarget, PingTarget, ServiceTargets, Subject, Subjects};
+pub(crate) use workload::{ModeName, Placement, SocketArgs, VerifyName, WorkloadArgs};
 
 use crate::exit;
 
@@ -24,11 +38,28 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// What the process was called with. Prints what is wrong with it, or the help that it asks for, and exits then.
+    pub(crate) fn read() -> Self {
+        Self::parse_from(outputs::settle(&Self::command(), std::env::args_os().collect()))
+    }
+
+    /// What a command line meant that was written down, if it still means anything.
+    pub(crate) fn reread(words: Vec<String>) -> Option<Self> {
+        let words = words.into_iter().map(Into::into).collect();
+        Self::try_parse_from(outputs::settle(&Self::command(), words)).ok()
+    }
+}
+
 /// Each is described where its arguments are; a word here would hide that.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     Connect(Box<ConnectArgs>),
+    Ping(Box<PingArgs>),
+    Bench(Box<BenchArgs>),
+    Compare(Box<CompareArgs>),
+    Report(Box<ReportArgs>),
     Info(InfoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -72,7 +103,8 @@ pub(crate) struct ManArgs {
 }
 
 /// The commands that have a page: all of them.
-const PAGES: [&str; 5] = ["serve", "connect", "info", "completions", "man"];
+const PAGES: [&str; 9] =
+    ["serve", "connect", "ping", "bench", "compare", "report", "info", "completions", "man"];
 
 #[cfg(test)]
 mod tests {

@@ -1,21 +1,17 @@
 //! Opening the socket, again and again if the server may not be up yet.
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use nix::errno::Errno;
+use anyhow::Result;
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use serde_json::json;
-use sockkit_core::{Deadline, Endpoint, Error, ErrorKind, connect};
+use sockkit_core::{Deadline, Endpoint, ErrorKind};
 
 use super::plan::Plan;
 use super::record::Record;
-use super::signals::Signals;
+use crate::command::open::open;
+use crate::command::signals::Signals;
 
 /// The pauses between attempts: each twice as long as the one before, within these bounds.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -29,7 +25,7 @@ pub(super) fn dial(plan: &Plan, record: &Record, out: &mut Vec<u8>, signals: &Si
     let mut pause = PAUSE_MIN;
     loop {
         let deadline = plan.deadline().min(Deadline::after_maybe(plan.connect_timeout));
-        let error = match attempt(plan, deadline, signals)? {
+        let error = match open(&plan.target, &plan.options, deadline, signals)? {
             Ok(endpoint) => {
                 let local = endpoint.local().map(|address| address.to_string()).ok();
                 record.event(out, "connected", &json!({ "peer": endpoint.url(), "local": local }));
@@ -48,32 +44,5 @@ pub(super) fn dial(plan: &Plan, record: &Record, out: &mut Vec<u8>, signals: &Si
         let _ = poll(&mut polled, Deadline::after(pause.min(left)).poll_timeout());
         signals.check()?;
         pause = PAUSE_MAX.min(pause * 2);
-    }
-}
-
-/// One attempt, on a thread of its own: names are looked up and Unix sockets connected in calls that cannot be ended,
-/// and nobody who presses Ctrl-C wants to wait for them.
-fn attempt(plan: &Plan, deadline: Deadline, signals: &Signals) -> Result<Result<Endpoint, Error>> {
-    let done = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC).context("cannot wait for a connection")?);
-    let (answer, answered) = mpsc::channel();
-    let (target, options, told) = (plan.target.clone(), plan.options.clone(), done.clone());
-    thread::Builder::new()
-        .name("dial".into())
-        .spawn(move || {
-            // Nobody listens any more after a signal.
-            let _ = answer.send(connect(&target, &options, deadline));
-            let _ = told.write(1);
-        })
-        .context("cannot start a connection")?;
-    loop {
-        let mut polled = [signals.as_fd(), done.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut polled, Deadline::NEVER.poll_timeout()) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno).context("cannot wait for a connection"),
-        }
-        signals.check()?;
-        if let Ok(result) = answered.try_recv() {
-            return Ok(result);
-        }
     }
 }

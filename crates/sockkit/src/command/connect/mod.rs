@@ -2,7 +2,7 @@
 //!
 //! `plan` says what was typed means, `dial` opens the socket, `pump` moves the bytes. What it decides is in two parts
 //! that do no I/O: `exchange`, the course of the run, with `expect` and `pace`; and `framing`, the bounds of messages,
-//! used by `input`. `signals` ends a run early. `output` is stdout, `record` what is kept of a run beside the payload, `verdict` the last word.
+//! used by `input`. `output` is stdout, `record` what is kept of a run beside the payload, `verdict` the last word.
 
 mod dial;
 mod exchange;
@@ -15,7 +15,6 @@ mod pace;
 mod plan;
 mod pump;
 mod record;
-mod signals;
 mod verdict;
 
 use std::time::Instant;
@@ -27,8 +26,8 @@ use self::output::Output;
 use self::plan::Plan;
 use self::pump::Pump;
 use self::record::Record;
-use self::signals::Signals;
 use crate::cli::ConnectArgs;
+use crate::command::signals::Signals;
 use crate::exit::{self, Interrupted};
 
 pub(crate) fn run(args: ConnectArgs) -> Result<()> {

@@ -4,13 +4,14 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use sockkit_core::{Deadline, Framing as Kind, Options, Session, Target, Traits, Transport};
+use sockkit_core::{Deadline, Framing as Kind, Options, Session, Target, Traits};
 
 use super::exchange::{Exchange, Rules};
 use super::expect::Expectations;
 use super::framing::{Cutter, MESSAGE_MAX};
 use super::input::{Encoding, Input, Source};
 use crate::cli::{ConnectArgs, Expectation, Framing};
+use crate::command::open::source;
 use crate::units;
 
 /// How long a peer may keep us waiting when it is its turn: with a connection, and without one.
@@ -144,15 +145,6 @@ fn rules(args: &ConnectArgs, traits: &Traits) -> Rules {
         // Only there a refusal comes after the socket is open: as an ICMP message.
         knock_until: (!connected && !traits.lossless).then_some(args.retry_for).and_then(units::limit),
     }
-}
-
-/// A source is an address of the same transport, so its scheme may be left out.
-fn source(transport: &'static dyn Transport, text: &str) -> Result<Target> {
-    let separator = transport.traits().form.separator();
-    let has_scheme = text.split_at_checked(transport.scheme().len()).is_some_and(|(start, rest)| {
-        start.eq_ignore_ascii_case(transport.scheme()) && rest.starts_with(separator)
-    });
-    Ok(if has_scheme { text.parse()? } else { Target::new(transport, text)? })
 }
 
 #[cfg(test)]

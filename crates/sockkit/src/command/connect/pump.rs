@@ -17,8 +17,8 @@ use super::input::{Input, Taken};
 use super::output::Output;
 use super::plan::Plan;
 use super::record::Record;
-use super::signals::Signals;
 use super::verdict::explain;
+use crate::command::signals::Signals;
 
 /// How many messages one direction may move before the other has its turn.
 const TURN: usize = 16;

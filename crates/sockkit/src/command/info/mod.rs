@@ -7,6 +7,9 @@ mod text;
 
 use anyhow::Result;
 
+pub(super) use self::probe::{host, kernel, transports};
+pub(super) use self::report::Availability;
+pub(super) use self::sysctl::{SHOWN, Sysctls};
 use crate::cli::InfoArgs;
 use crate::command::output;
 

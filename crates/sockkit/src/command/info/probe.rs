@@ -41,12 +41,14 @@ fn note<T>(
     answer.map_err(|why| unknown.insert(name, why)).ok()
 }
 
-fn host() -> Result<String, String> {
+/// The name of this machine, or in words why it is not known.
+pub(in crate::command) fn host() -> Result<String, String> {
     let name = gethostname().map_err(describe)?;
     Ok(name.to_string_lossy().into_owned())
 }
 
-fn kernel() -> Result<Kernel, String> {
+/// uname(2), or in words why it is not known.
+pub(in crate::command) fn kernel() -> Result<Kernel, String> {
     let uname = uname().map_err(describe)?;
     Ok(Kernel {
         name: uname.sysname().to_string_lossy().into_owned(),
@@ -61,7 +63,8 @@ fn descriptors() -> Result<Descriptors, String> {
     Ok(Descriptors { soft: bounded(soft), hard: bounded(hard) })
 }
 
-fn transports(sysctls: &Sysctls) -> Vec<Transport> {
+/// Every transport that sockkit knows, and whether this machine has it.
+pub(in crate::command) fn transports(sysctls: &Sysctls) -> Vec<Transport> {
     let probe = |transport: &&'static dyn sockkit_core::Transport| {
         let scheme = transport.scheme();
         let mut answer = sockkit_core::transport::probe(*transport)

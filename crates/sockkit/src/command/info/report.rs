@@ -21,24 +21,24 @@ pub(super) struct Report {
 
 /// uname(2).
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Kernel {
-    pub(super) name: String,
-    pub(super) release: String,
-    pub(super) machine: String,
+pub(in crate::command) struct Kernel {
+    pub(in crate::command) name: String,
+    pub(in crate::command) release: String,
+    pub(in crate::command) machine: String,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Transport {
-    pub(super) scheme: &'static str,
+pub(in crate::command) struct Transport {
+    pub(in crate::command) scheme: &'static str,
     #[serde(flatten)]
-    pub(super) availability: Availability,
+    pub(in crate::command) availability: Availability,
 }
 
 /// Yes, or why not.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Availability {
-    pub(super) available: bool,
-    pub(super) why_not: Option<String>,
+pub(in crate::command) struct Availability {
+    pub(in crate::command) available: bool,
+    pub(in crate::command) why_not: Option<String>,
 }
 
 impl From<Result<(), String>> for Availability {

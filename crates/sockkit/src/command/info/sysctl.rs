@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::report::Setting;
 
 /// Those that decide how much a socket holds and how many there can be.
-pub(super) const SHOWN: &[&str] = &[
+pub(in crate::command) const SHOWN: &[&str] = &[
     "net.core.rmem_default",
     "net.core.rmem_max",
     "net.core.wmem_default",
@@ -20,10 +20,10 @@ pub(super) const SHOWN: &[&str] = &[
 ];
 
 /// The tree that holds the settings: `/proc/sys`, or another in tests.
-pub(super) struct Sysctls(PathBuf);
+pub(in crate::command) struct Sysctls(PathBuf);
 
 impl Sysctls {
-    pub(super) fn of_this_machine() -> Self {
+    pub(in crate::command) fn of_this_machine() -> Self {
         Self("/proc/sys".into())
     }
 
@@ -32,6 +32,12 @@ impl Sysctls {
         let path = self.0.join(name.replace('.', "/"));
         let text = fs::read_to_string(&path).map_err(|error| self.explain(&path, &error))?;
         parse(&text).ok_or_else(|| format!("{} holds no numbers: {:?}", path.display(), text.trim()))
+    }
+
+    /// The value of a setting as text, on one line with single blanks, if it can be read.
+    pub(in crate::command) fn text(&self, name: &str) -> Option<String> {
+        let text = fs::read_to_string(self.0.join(name.replace('.', "/"))).ok()?;
+        Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
     /// A setting that is one number.

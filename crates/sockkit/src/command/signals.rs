@@ -1,5 +1,5 @@
-//! Signals that end a run: read, not delivered, so that the path of a source is removed and the transcript gets its
-//! outcome.
+//! Signals that end a client's run: read, not delivered, so that the path of a source is removed and the last word is
+//! said.
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,8 +13,11 @@ use crate::exit::Interrupted;
 /// Whoever sends one of these wants the run to end.
 const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
-/// The signals of [`ENDING`], as a descriptor to be read. Dropping it gives them their course again: what has not been
-/// read by then ends the process at once.
+/// Asks for news: Ctrl-\ in a terminal.
+pub(super) const QUIT: Signal = Signal::SIGQUIT;
+
+/// The signals of [`ENDING`] and others that were asked for, as a descriptor to be read. Dropping it gives them their
+/// course again: what has not been read by then ends the process at once.
 #[derive(Debug)]
 pub(super) struct Signals {
     set: SigSet,
@@ -26,10 +29,15 @@ impl Signals {
     /// and a signal that is blocked arrives even when it is ignored. To be called before any thread is there, so that
     /// all inherit it.
     pub(super) fn take() -> Result<Self> {
+        Self::take_with(&[])
+    }
+
+    /// As [`Signals::take`], and others too.
+    pub(super) fn take_with(others: &[Signal]) -> Result<Self> {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mut set = SigSet::empty();
-        for signal in ENDING.into_iter().filter(|signal| !is_ignored(&status, *signal)) {
-            set.add(signal);
+        for signal in ENDING.iter().chain(others).filter(|signal| !is_ignored(&status, **signal)) {
+            set.add(*signal);
         }
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
             .context("cannot read signals")?;
@@ -39,9 +47,13 @@ impl Signals {
 
     /// Whether one has arrived, as the error with which the run ends.
     pub(super) fn check(&self) -> Result<(), Interrupted> {
-        let Ok(Some(info)) = self.fd.read_signal() else { return Ok(()) };
-        let number = i32::try_from(info.ssi_signo).unwrap_or_default();
-        Signal::try_from(number).map_or(Ok(()), |signal| Err(Interrupted(signal)))
+        self.next().map_or(Ok(()), |signal| Err(Interrupted(signal)))
+    }
+
+    /// The next one that has arrived.
+    pub(super) fn next(&self) -> Option<Signal> {
+        let info = self.fd.read_signal().ok().flatten()?;
+        Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()
     }
 }
 

@@ -1,0 +1,378 @@
+//! One connection with one message at a time: nothing between the send and the receive.
+//!
+//! There is one socket to wait for, so the thread waits in the receive itself, or asks it again and again where it is to
+//! spin. The clock is read once a turn: the moment of an answer is the moment of the next send. Only long messages take
+//! time to make and to check, so there it is read twice.
+
+use std::io;
+use std::mem;
+use std::os::fd::AsFd;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
+use sockkit_core::{Endpoint, Error, ErrorKind, Session};
+use sockkit_stats::result::Counters;
+
+use crate::clock::{self, nanos};
+use crate::courtesy::Courtesy;
+use crate::crowd::local;
+use crate::datagram::{explain_send, is_full};
+use crate::message::{Content, Scrutiny};
+use crate::recorder::{Recorder, Report, add};
+use crate::tracker::{Came, Times, Tracker};
+use crate::tuning;
+use crate::window::Window;
+use crate::work::Driver;
+use crate::workload::Workload;
+
+/// The longest wait before the clock is looked at again.
+const DOZE_NS: u64 = 20_000_000;
+
+/// How often the socket is asked in vain before the clock is looked at, and a server may have the processor.
+const PATIENCE: u32 = 64;
+
+/// Messages from this size on are not made, nor checked, in measured time.
+const LONG: usize = 1024;
+
+/// What both kinds have.
+struct Common<'a> {
+    endpoint: Endpoint,
+    content: Content,
+    connection: u64,
+    window: &'a Window,
+    scrutiny: Scrutiny,
+    spin: bool,
+    courtesy: Courtesy,
+    looked_ns: u64,
+    quickack: bool,
+    timeout_ns: u64,
+    output: Vec<u8>,
+    input: Vec<u8>,
+}
+
+impl<'a> Common<'a> {
+    fn new(
+        endpoint: Endpoint,
+        content: Content,
+        connection: u64,
+        workload: &Workload,
+        window: &'a Window,
+    ) -> Result<Self, Error> {
+        let timeout_ns = nanos(workload.timeout);
+        if !workload.spin {
+            let doze_us = (timeout_ns.min(DOZE_NS) / 1000).max(1) as i64;
+            let prepare = || {
+                let flags = OFlag::from_bits_retain(fcntl(&endpoint, FcntlArg::F_GETFL)?);
+                fcntl(&endpoint, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+                setsockopt(&endpoint, sockopt::ReceiveTimeout, &TimeVal::microseconds(doze_us))
+            };
+            prepare().map_err(|errno| local("set up a wait on", &errno.into()))?;
+        }
+        Ok(Self {
+            connection,
+            window,
+            scrutiny: workload.verify.into(),
+            spin: workload.spin,
+            courtesy: Courtesy::new(PATIENCE),
+            looked_ns: 0,
+            quickack: workload.tuning.quickack,
+            timeout_ns,
+            output: vec![0; workload.size],
+            // One byte more than an answer may have shows one that has too many.
+            input: vec![0; workload.size + 1],
+            endpoint,
+            content,
+        })
+    }
+
+    /// Makes a message, and answers when it is about to be sent.
+    fn make(&mut self, sequence: u64, now_ns: u64) -> u64 {
+        self.content.write(sequence, 0, &mut self.output);
+        if self.output.len() < LONG { now_ns } else { clock::now_ns() }
+    }
+
+    /// Waits until something can be sent, or received, but not long.
+    fn wait(&self, flags: PollFlags) -> Result<PollFlags, Error> {
+        let mut polled = [PollFd::new(self.endpoint.as_fd(), flags)];
+        match poll(&mut polled, PollTimeout::from((DOZE_NS / 1_000_000) as u8)) {
+            Ok(_) => Ok(polled[0].revents().unwrap_or(PollFlags::empty())),
+            Err(nix::errno::Errno::EINTR) => Ok(PollFlags::empty()),
+            Err(errno) => Err(local("wait for", &errno.into())),
+        }
+    }
+
+    /// A receive came to nothing. If it is time to look at the clock, answers as [`Common::look`].
+    fn in_vain(&mut self) -> Option<u64> {
+        (!self.spin || self.courtesy.in_vain()).then(|| self.look())
+    }
+
+    /// Looks at the clock, and answers when it was looked at before. Nothing that had come until then was left when the
+    /// socket was last asked, which cannot be said of now: the thread may have had no processor meanwhile.
+    fn look(&mut self) -> u64 {
+        mem::replace(&mut self.looked_ns, clock::now_ns())
+    }
+
+    fn failed(&self, operation: &'static str, error: &io::Error) -> Error {
+        Error::io(operation, self.endpoint.url(), error)
+    }
+
+    fn closed(&self) -> Error {
+        let why = "it has closed the connection";
+        Error::new(ErrorKind::Broken, "receive from", self.endpoint.url(), why)
+    }
+}
+
+/// A connection that carries bytes.
+pub(crate) struct AloneStream<'a>(Common<'a>);
+
+impl<'a> AloneStream<'a> {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        content: Content,
+        connection: u64,
+        workload: &Workload,
+        window: &'a Window,
+    ) -> Result<Self, Error> {
+        Common::new(endpoint, content, connection, workload, window).map(Self)
+    }
+
+    /// Sends the message and receives its echo. Answers when that had come, or `None` if it is not waited for any more.
+    fn exchange(&mut self, recorder: &mut Recorder<'_>, sent_ns: u64) -> Result<Option<u64>, Error> {
+        let size = self.0.output.len();
+        let (mut written, mut got) = (self.try_send(recorder, 0)?, 0);
+        let mut heard_ns = sent_ns;
+        while got < size {
+            if written < size {
+                // Longer than the buffers on the way: it has to be received while it is still being sent.
+                recorder.calls += 1;
+                let flags = self.0.wait(PollFlags::POLLIN | PollFlags::POLLOUT)?;
+                if flags.contains(PollFlags::POLLOUT) {
+                    written += self.try_send(recorder, written)?;
+                }
+                if flags.is_empty() {
+                    let looked_ns = self.0.look();
+                    if self.is_hopeless(recorder, looked_ns, heard_ns)? {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+            }
+            match self.try_receive(recorder, got, written < size)? {
+                Some(length) => {
+                    got += length;
+                    // The last part tells the time, and only a message in parts needs it before.
+                    if got < size {
+                        heard_ns = clock::now_ns();
+                    }
+                }
+                None => {
+                    if let Some(looked_ns) = self.0.in_vain()
+                        && self.is_hopeless(recorder, looked_ns, heard_ns)?
+                    {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        self.0.courtesy.reset();
+        Ok(Some(clock::now_ns()))
+    }
+
+    fn try_send(&self, recorder: &mut Recorder<'_>, from: usize) -> Result<usize, Error> {
+        recorder.calls += 1;
+        match sockkit_sys::send(self.0.endpoint.as_fd(), &self.0.output[from..]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            result => result.map_err(|error| self.0.failed("send to", &error)),
+        }
+    }
+
+    fn try_receive(
+        &mut self,
+        recorder: &mut Recorder<'_>,
+        got: usize,
+        at_once: bool,
+    ) -> Result<Option<usize>, Error> {
+        let socket = self.0.endpoint.as_fd();
+        if self.0.quickack {
+            recorder.calls += 1;
+            tuning::quickack(socket);
+        }
+        recorder.calls += 1;
+        let size = self.0.output.len();
+        let buffer = &mut self.0.input[got..size];
+        let received = match at_once || self.0.spin {
+            true => sockkit_sys::recv(socket, buffer),
+            false => sockkit_sys::recv_waiting(socket, buffer),
+        };
+        match received {
+            Ok(0) => Err(self.0.closed()),
+            Ok(length) => Ok(Some(length)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(self.0.failed("receive from", &error)),
+        }
+    }
+
+    /// Whether the answer is not waited for any more, because the run is over. Fails if it has taken too long.
+    fn is_hopeless(&self, recorder: &mut Recorder<'_>, looked_ns: u64, heard_ns: u64) -> Result<bool, Error> {
+        let goes_on = recorder.turn(self.0.looked_ns);
+        if self.0.window.is_cut_short() {
+            return Ok(true);
+        }
+        if looked_ns.saturating_sub(heard_ns) < self.0.timeout_ns {
+            return Ok(false);
+        }
+        // After a wrong byte it may be that bytes are missing, and that is told already.
+        if !goes_on && recorder.first_corruption().is_some() {
+            return Ok(true);
+        }
+        let error = Error::new(ErrorKind::TimedOut, "receive from", self.0.endpoint.url(), "timed out");
+        Err(match recorder.first_corruption() {
+            Some(text) => error.with_advice(format!("an answer had been wrong before: {text}")),
+            None => error,
+        })
+    }
+}
+
+impl<'a> Driver<'a> for AloneStream<'a> {
+    fn drive(mut self: Box<Self>, mut recorder: Recorder<'a>) -> Result<Report, Error> {
+        let size = self.0.content.size();
+        let (mut sequence, mut corrupted, mut lost) = (0, 0, 0);
+        let mut now_ns = clock::now_ns();
+        while recorder.turn(now_ns) {
+            let sent_ns = self.0.make(sequence, now_ns);
+            let Some(answered_ns) = self.exchange(&mut recorder, sent_ns)? else {
+                // Of a run that was cut short nobody knows what would have become of it: it does not count as sent.
+                lost = u64::from(!self.0.window.is_cut_short());
+                break;
+            };
+            now_ns = answered_ns;
+            match self.0.content.check_part(sequence, 0, &self.0.input[..size], self.0.scrutiny) {
+                Ok(()) => recorder.answered(Times { sent_ns, due_ns: sent_ns }, now_ns, 1, size as u64),
+                Err(wrong) => {
+                    corrupted += 1;
+                    recorder.corrupted(now_ns, self.0.connection, Some(sequence), wrong);
+                }
+            }
+            sequence += 1;
+        }
+        let (sent, received) = (sequence + lost, Some(sequence - corrupted));
+        add(&mut recorder.counters, &Counters { sent, received, lost, corrupted, ..Counters::default() });
+        Ok(recorder.finish())
+    }
+}
+
+/// A socket that carries messages.
+pub(crate) struct AloneDatagram<'a> {
+    common: Common<'a>,
+    tracker: Tracker,
+    was_refused: bool,
+    /// Whether a message of no bytes is the end.
+    has_end: bool,
+}
+
+impl<'a> AloneDatagram<'a> {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        content: Content,
+        connection: u64,
+        workload: &Workload,
+        window: &'a Window,
+    ) -> Result<Self, Error> {
+        let traits = endpoint.transport().traits();
+        Ok(Self {
+            tracker: Tracker::new(1),
+            was_refused: false,
+            has_end: traits.session == Session::Connected && workload.size > 0,
+            common: Common::new(endpoint, content, connection, workload, window)?,
+        })
+    }
+
+    /// Sends a message, or waits a little for room for it. Answers the time afterwards.
+    fn send(&mut self, recorder: &mut Recorder<'_>, now_ns: u64) -> Result<u64, Error> {
+        let sent_ns = self.common.make(self.tracker.next(), now_ns);
+        recorder.calls += 1;
+        match sockkit_sys::send(self.common.endpoint.as_fd(), &self.common.output) {
+            Ok(_) => {
+                self.was_refused = false;
+                self.tracker.sent(Times { sent_ns, due_ns: sent_ns });
+                Ok(sent_ns)
+            }
+            Err(error) if is_full(&error) => {
+                if !self.was_refused {
+                    self.was_refused = true;
+                    self.tracker.refused();
+                }
+                recorder.calls += 1;
+                self.common.wait(PollFlags::POLLOUT)?;
+                Ok(clock::now_ns())
+            }
+            Err(error) => Err(explain_send(&self.common.endpoint, self.common.content.size(), &error)),
+        }
+    }
+
+    /// Receives until the message is answered, or given up. Answers when.
+    fn receive(&mut self, recorder: &mut Recorder<'_>) -> Result<u64, Error> {
+        loop {
+            recorder.calls += 1;
+            let socket = self.common.endpoint.as_fd();
+            match sockkit_sys::receive_message(socket, &mut self.common.input, !self.common.spin) {
+                Ok(0) if self.has_end => return Err(self.common.closed()),
+                Ok(length) => {
+                    let now_ns = clock::now_ns();
+                    self.common.courtesy.reset();
+                    self.take(recorder, now_ns, length);
+                    if self.tracker.waiting() == 0 {
+                        return Ok(now_ns);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Some(looked_ns) = self.common.in_vain()
+                        && self.is_given_up(recorder, looked_ns)
+                    {
+                        return Ok(self.common.looked_ns);
+                    }
+                }
+                Err(error) => return Err(self.common.failed("receive from", &error)),
+            }
+        }
+    }
+
+    fn take(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, length: usize) {
+        let Common { content, input, scrutiny, connection, .. } = &self.common;
+        let answer = &input[..length.min(input.len())];
+        match self.tracker.came(content, answer, *scrutiny) {
+            Came::First { times, .. } => recorder.answered(times, now_ns, 1, length as u64),
+            Came::Again { .. } => {}
+            Came::Corrupted { sequence, wrong } => recorder.corrupted(now_ns, *connection, sequence, wrong),
+        }
+    }
+
+    /// Whether the message is not waited for any more: it has taken too long, or the run is over.
+    fn is_given_up(&mut self, recorder: &mut Recorder<'_>, looked_ns: u64) -> bool {
+        if recorder.turn(self.common.looked_ns) {
+            let given_up = self.tracker.give_up(looked_ns.saturating_sub(self.common.timeout_ns));
+            recorder.lost(looked_ns, given_up);
+            return given_up > 0;
+        }
+        // No answer can have overtaken it.
+        let last_ns = recorder.span().end_ns.saturating_add(self.common.timeout_ns);
+        self.common.window.is_cut_short() || looked_ns >= last_ns
+    }
+}
+
+impl<'a> Driver<'a> for AloneDatagram<'a> {
+    fn drive(mut self: Box<Self>, mut recorder: Recorder<'a>) -> Result<Report, Error> {
+        let mut now_ns = clock::now_ns();
+        while recorder.turn(now_ns) {
+            now_ns = self.send(&mut recorder, now_ns)?;
+            if self.tracker.waiting() > 0 {
+                now_ns = self.receive(&mut recorder)?;
+            }
+        }
+        let counters = self.tracker.close(self.common.window.is_cut_short());
+        add(&mut recorder.counters, &counters);
+        Ok(recorder.finish())
+    }
+}

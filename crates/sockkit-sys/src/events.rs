@@ -1,0 +1,161 @@
+//! epoll(7) with deadlines in nanoseconds.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+use std::time::Duration;
+
+/// What epoll has found, in an array that is allocated once.
+pub struct Events {
+    raw: Box<[libc::epoll_event]>,
+    found: usize,
+    /// Whether the kernel has epoll_pwait2(2), Linux 5.11; else waits are counted in milliseconds.
+    fine: bool,
+}
+
+/// One descriptor that is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// What it was registered with.
+    pub data: u64,
+    /// Something can be received: data, the end, or an error.
+    pub readable: bool,
+    /// Something can be sent, or would fail.
+    pub writable: bool,
+    /// The peer has ended its side, or both are at an end: behind what can still be received is the end.
+    pub ended: bool,
+}
+
+impl Events {
+    /// Room for so many at a time.
+    ///
+    /// # Panics
+    /// If that is none.
+    pub fn new(capacity: usize) -> Self {
+        assert!(capacity > 0, "there has to be room for an event");
+        Self { raw: vec![libc::epoll_event { events: 0, u64: 0 }; capacity].into(), found: 0, fine: true }
+    }
+
+    /// Waits until a descriptor is ready or so much time has passed (`None`: without an end), and answers how many are
+    /// ready. A signal ends the wait as if the time had passed. On a kernel before Linux 5.11 the time is rounded up to
+    /// milliseconds.
+    ///
+    /// # Errors
+    /// As epoll_pwait2(2).
+    pub fn wait(&mut self, epoll: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<usize> {
+        self.found = 0;
+        self.found = match self.call(epoll, timeout) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) && self.fine => {
+                self.fine = false;
+                self.call(epoll, timeout)
+            }
+            result => result,
+        }?;
+        Ok(self.found)
+    }
+
+    fn call(&mut self, epoll: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<usize> {
+        let (fd, most) = (epoll.as_raw_fd(), self.raw.len().min(i32::MAX as usize) as libc::c_int);
+        let found = if self.fine {
+            // "a pointer to a timespec; NULL means that the call can block indefinitely"
+            let spec = timeout.map(timespec);
+            let spec = spec.as_ref().map_or(ptr::null(), ptr::from_ref);
+            let no_mask: *const libc::sigset_t = ptr::null();
+            // SAFETY: the array has room for `most` events; the timespec, if any, outlives the call. The sizes are those
+            // of what is pointed at, and a null mask changes none.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_epoll_pwait2,
+                    fd,
+                    self.raw.as_mut_ptr(),
+                    most,
+                    spec,
+                    no_mask,
+                    size_of::<u64>(),
+                )
+            }
+        } else {
+            let millis = timeout.map_or(-1, |timeout| {
+                timeout.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as libc::c_int
+            });
+            // SAFETY: the array has room for `most` events.
+            libc::c_long::from(unsafe { libc::epoll_wait(fd, self.raw.as_mut_ptr(), most, millis) })
+        };
+        if found >= 0 {
+            return Ok(found as usize);
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            error => Err(error),
+        }
+    }
+
+    /// One of those that the last wait has found.
+    ///
+    /// # Panics
+    /// If it has not found so many.
+    pub fn get(&self, index: usize) -> Ready {
+        assert!(index < self.found, "there are {} events", self.found);
+        let event = self.raw[index];
+        let (flags, trouble) = (event.events, (libc::EPOLLERR | libc::EPOLLHUP) as u32);
+        let any = |wanted: libc::c_int| flags & (wanted as u32 | trouble) != 0;
+        Ready {
+            data: event.u64,
+            readable: any(libc::EPOLLIN | libc::EPOLLRDHUP),
+            writable: any(libc::EPOLLOUT),
+            ended: any(libc::EPOLLRDHUP),
+        }
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").field("capacity", &self.raw.len()).field("found", &self.found).finish()
+    }
+}
+
+fn timespec(duration: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: duration.subsec_nanos() as _,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+    use std::os::unix::net::UnixDatagram;
+    use std::time::Instant;
+
+    use super::*;
+
+    fn epoll_on(sockets: &[&UnixDatagram]) -> OwnedFd {
+        // SAFETY: epoll_create1(2) takes an integer, and the descriptor is new and owned by nobody else.
+        let epoll = unsafe { OwnedFd::from_raw_fd(libc::epoll_create1(libc::EPOLL_CLOEXEC)) };
+        for (index, socket) in sockets.iter().enumerate() {
+            let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: index as u64 };
+            // SAFETY: the event outlives the call.
+            let added = unsafe {
+                libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event)
+            };
+            assert_eq!(added, 0);
+        }
+        epoll
+    }
+
+    #[test]
+    fn what_is_ready_is_told_with_its_data_and_the_rest_waits() {
+        for fine in [true, false] {
+            let ((a, _keep), (b, to_b)) = (UnixDatagram::pair().unwrap(), UnixDatagram::pair().unwrap());
+            let epoll = epoll_on(&[&a, &b]);
+            let mut events = Events { fine, ..Events::new(4) };
+            let before = Instant::now();
+            assert_eq!(events.wait(epoll.as_fd(), Some(Duration::from_micros(1500))).unwrap(), 0);
+            assert!(before.elapsed() >= Duration::from_micros(1500));
+            to_b.send(b"x").unwrap();
+            assert_eq!(events.wait(epoll.as_fd(), Some(Duration::from_secs(5))).unwrap(), 1);
+            assert_eq!(events.get(0), Ready { data: 1, readable: true, writable: false, ended: false });
+            assert_eq!(events.wait(epoll.as_fd(), Some(Duration::ZERO)).unwrap(), 1);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a reader should know of an arm before believing its figures, and which findings are failures.
+
+use anyhow::Error;
+use sockkit_core::ErrorKind;
+use sockkit_load::{Outcome, Pacing};
+use sockkit_stats::result::{self, Counters, Mode};
+
+use super::judge;
+use crate::command::measure::Round;
+use crate::exit::Mismatch;
+use crate::render::figures;
+
+/// The percentiles of a result, by name.
+const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
+
+/// Who was too slow in a round, if anybody was.
+pub(super) fn of_round(round: &Round, pacing: Pacing) -> Option<String> {
+    let Pacing::Open { rate_per_s, .. } = pacing else { return None };
+    if let Some(saturation) = round.saturation {
+        return Some(saturation.to_string());
+    }
+    let (why, _) = judge::overload(&round.outcome)?;
+    let rate = figures::rate(rate_per_s);
+    Some(format!(
+        "the peer did not keep up with {rate}: {why}; response times grow with the length of the run"
+    ))
+}
+
+/// What all rounds of an arm have in common. `answers` are those whose time was taken.
+pub(super) fn of_arm(arm: &result::Arm, answers: u64) -> Vec<String> {
+    let mut notes = Vec::new();
+    let withheld: Vec<_> = withheld(arm)
+        .map(|(name, quantile)| format!("{name} (it takes {})", judge::needed(quantile)))
+        .collect();
+    if !withheld.is_empty() {
+        let each = figures::count(answers / arm.rounds.max(1));
+        notes.push(format!("{each} answers a round are too few for {}", withheld.join(" and ")));
+    }
+    notes
+}
+
+/// Why a round is a failure, if it is one: wrong bytes, or no answer at all.
+pub(super) fn failure(outcome: &Outcome, mode: Mode) -> Option<Error> {
+    let Counters { sent, received, corrupted, .. } = outcome.counters;
+    if corrupted > 0 || outcome.first_corruption.is_some() {
+        let what = outcome.first_corruption.as_deref().unwrap_or("an answer has wrong bytes");
+        return Some(Mismatch(format!("wrong answer from {}: {what}", outcome.address)).into());
+    }
+    let is_silent = matches!(mode, Mode::Echo | Mode::Connect) && sent > 0 && received == Some(0);
+    is_silent.then(|| {
+        let why = format!("none of {} messages was answered", figures::count(sent));
+        sockkit_core::Error::new(ErrorKind::TimedOut, "measure", &outcome.address, why).into()
+    })
+}
+
+/// Whether an arm has lost more than was allowed, in percent.
+pub(super) fn too_lossy(arm: &result::Arm, max: f64) -> Option<Error> {
+    let Counters { sent, lost, .. } = arm.counters;
+    let percent = 100.0 * lost as f64 / sent.max(1) as f64;
+    let (lost, sent) = (figures::count(lost), figures::count(sent));
+    (percent > max)
+        .then(|| Mismatch(format!("{lost} of {sent} messages were lost, which is more than {max} %")).into())
+}
+
+/// Percentiles that so few messages cannot carry.
+fn withheld(arm: &result::Arm) -> impl Iterator<Item = (&'static str, f64)> {
+    let latency = arm.rtt_ns;
+    let told = [latency.p50, latency.p90, latency.p99, latency.p999].map(|told| told.is_some());
+    let expected = !arm.saturated && !matches!(arm.mode, Mode::Send | Mode::Receive);
+    let all = QUANTILES.into_iter().zip(told);
+    all.filter(move |(_, told)| expected && !told).map(|(quantile, _)| quantile)
+}

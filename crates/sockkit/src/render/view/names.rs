@@ -1,0 +1,209 @@
+//! How arms and figures are called.
+
+use std::collections::HashMap;
+
+use sockkit_stats::Estimate;
+use sockkit_stats::result::{Arm, Metric, Mode, Verdict};
+
+use crate::render::figures;
+
+/// The names of the arms of a document: the target, and beside it only what is not the same for all.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    labels: Vec<String>,
+    varies: Varies,
+    /// What is the same for all, in words.
+    common: String,
+    /// What is counted: messages or connections.
+    unit: &'static str,
+}
+
+impl Names {
+    pub(super) fn new(arms: &[Arm]) -> Self {
+        let varies = Varies::of(arms);
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let labels = arms.iter().map(|arm| {
+            let label = varies.label(arm);
+            let times = seen.entry(label.clone()).or_default();
+            *times += 1;
+            // The same target twice is no mistake: that is how one looks at the noise.
+            if *times == 1 { label } else { format!("{label} #{times}") }
+        });
+        let labels = labels.collect();
+        let is_connect = !arms.is_empty() && arms.iter().all(|arm| arm.mode == Mode::Connect);
+        let unit = if is_connect { "connection" } else { "message" };
+        Self { labels, varies, common: arms.first().map(|arm| varies.common(arm)).unwrap_or_default(), unit }
+    }
+
+    /// The arm at a place, which need not exist.
+    pub(super) fn label(&self, index: usize) -> &str {
+        self.labels.get(index).map_or("?", String::as_str)
+    }
+
+    /// What is the same for all arms.
+    pub(super) fn common(&self) -> &str {
+        &self.common
+    }
+
+    /// The arms by what varies beside the target, in the order of the document.
+    pub(super) fn by_setting<'a>(&self, arms: &'a [Arm]) -> Vec<(String, Vec<&'a Arm>)> {
+        let mut groups: Vec<(String, Vec<&Arm>)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for arm in arms {
+            let setting = self.varies.parts(arm, true).join(", ");
+            let place = *places.entry(setting.clone()).or_insert(groups.len());
+            match groups.get_mut(place) {
+                Some((_, arms)) => arms.push(arm),
+                None => groups.push((setting, vec![arm])),
+            }
+        }
+        groups
+    }
+
+    /// What is counted, one of it: `message` or `connection`.
+    pub(super) fn unit(&self) -> &'static str {
+        self.unit
+    }
+
+    /// The same for headings.
+    pub(super) fn short_unit(&self) -> &'static str {
+        if self.unit == "message" { "msg" } else { "conn" }
+    }
+
+    /// The arm of which a verdict speaks.
+    pub(super) fn arm<'a>(&'a self, verdict: &'a Verdict) -> &'a str {
+        self.labels.get(place(verdict.arm_index)).unwrap_or(&verdict.arm)
+    }
+
+    /// The baseline against which it is held; of what is saved elsewhere the target is all that is known.
+    pub(super) fn against(&self, verdict: &Verdict) -> String {
+        match verdict.against_index {
+            Some(_) => verdict.against.clone(),
+            None => format!("the saved {}", verdict.against),
+        }
+    }
+
+    /// A metric in a few letters.
+    pub(super) fn metric(&self, metric: Metric) -> String {
+        match metric {
+            Metric::P50 => "p50".to_owned(),
+            Metric::P99 => "p99".to_owned(),
+            Metric::Rate => format!("{}s/s", self.short_unit()),
+            Metric::Cpu => format!("CPU/{}", self.short_unit()),
+        }
+    }
+}
+
+/// A place in `arms` as the document has it; one that no machine could have is none that exists.
+pub(super) fn place(index: u64) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
+}
+
+/// The figure of an arm that a metric compares.
+pub(super) fn figure(arm: &Arm, metric: Metric) -> Option<Estimate> {
+    let with_interval = |bare: Option<f64>| {
+        // The interval is kept beside a figure that is a plain number, and may be missing.
+        arm.intervals.get(metric.name()).copied().or(bare.map(Estimate::bare))
+    };
+    match metric {
+        Metric::P50 => arm.rtt_ns.p50,
+        Metric::P99 => arm.rtt_ns.p99,
+        Metric::Rate => with_interval(arm.rate_per_s),
+        Metric::Cpu => with_interval(arm.cost.cpu_ns),
+    }
+}
+
+/// How a metric's figures are written.
+pub(super) fn format_of(metric: Metric) -> fn(f64) -> String {
+    match metric {
+        Metric::P50 | Metric::P99 | Metric::Cpu => figures::duration,
+        Metric::Rate => figures::rate,
+    }
+}
+
+/// `1 connection`, `16 connections`.
+pub(super) fn several(number: u64, what: &str) -> String {
+    format!("{} {what}{}", figures::count(number), if number == 1 { "" } else { "s" })
+}
+
+/// In what arms differ, other than their targets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Varies {
+    mode: bool,
+    size: bool,
+    connections: bool,
+    depth: bool,
+    pacing: bool,
+}
+
+impl Varies {
+    fn of(arms: &[Arm]) -> Self {
+        let Some(first) = arms.first() else { return Self::default() };
+        Self {
+            mode: arms.iter().any(|arm| arm.mode != first.mode),
+            size: arms.iter().any(|arm| arm.size != first.size),
+            connections: arms.iter().any(|arm| arm.connections != first.connections),
+            depth: arms.iter().any(|arm| arm.depth != first.depth),
+            pacing: arms.iter().any(|arm| arm.pacing != first.pacing),
+        }
+    }
+
+    fn label(self, arm: &Arm) -> String {
+        let parts = self.parts(arm, true);
+        if parts.is_empty() { arm.target.clone() } else { format!("{} {}", arm.target, parts.join(", ")) }
+    }
+
+    fn common(self, arm: &Arm) -> String {
+        self.parts(arm, false).join(", ")
+    }
+
+    /// What varies, or what does not.
+    fn parts(self, arm: &Arm, varying: bool) -> Vec<String> {
+        let mode = match arm.mode {
+            Mode::Ping => "ping",
+            Mode::Echo => "echo",
+            Mode::Send => "send",
+            Mode::Receive => "receive",
+            Mode::Connect => "connect",
+        };
+        let parts = [
+            (self.mode, mode.to_owned()),
+            (self.size, figures::size(arm.size)),
+            (self.connections, several(arm.connections, "connection")),
+            (self.depth, format!("depth {}", figures::count(arm.depth))),
+            (self.pacing, arm.pacing.clone()),
+        ];
+        parts
+            .into_iter()
+            .filter(|(varies, text)| *varies == varying && !text.is_empty())
+            .map(|(_, text)| text)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn a_name_has_what_varies_and_nothing_else() {
+        let sweep = samples::sweep();
+        let names = Names::new(&sweep.arms);
+        assert_eq!(names.label(0), "tcp 64 B");
+        assert_eq!(names.common(), "echo, 1 connection, depth 1, closed loop (coordinated)");
+        let mut arms = samples::comparison().arms;
+        arms[1].target = "tcp".into();
+        let names = Names::new(&arms);
+        assert_eq!([names.label(0), names.label(1), names.label(9)], ["tcp", "tcp #2", "?"]);
+        assert_eq!(names.common(), "echo, 64 B, 1 connection, depth 1, closed loop (coordinated)");
+    }
+
+    #[test]
+    fn connections_are_counted_where_they_are_what_is_measured() {
+        let mut arms = samples::comparison().arms;
+        arms.iter_mut().for_each(|arm| arm.mode = Mode::Connect);
+        let names = Names::new(&arms);
+        assert_eq!(Metric::ALL.map(|metric| names.metric(metric)), ["p50", "p99", "conns/s", "CPU/conn"]);
+    }
+}
