@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
+use std::net::UdpSocket;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -232,6 +234,68 @@ fn a_target_is_compared_with_itself_under_other_loads() {
     assert_eq!(loads, [(64, 1), (64, 2), (4096, 1), (4096, 2)]);
     assert!(document.verdicts.iter().all(|verdict| verdict.against_index == Some(0)));
     assert!(document.verdicts.len() >= 9);
+}
+
+/// By a schedule: response, service and lateness, or the word that there was no keeping it.
+#[test]
+fn an_open_loop_says_so() {
+    let document = compared(&with(&["tcp", "unix", "--rate=2k/s", "--poisson"], &SHORT));
+    assert_consistent(&document);
+    for arm in &document.arms {
+        assert_eq!(arm.pacing, "open loop, 2000/s, Poisson");
+        assert!(arm.service_ns.is_some() || arm.saturated, "{}", arm.target);
+        assert_eq!(arm.saturated, is_warned(&document, &format!("{}: SATURATED", arm.target)));
+    }
+}
+
+/// What does not exist in a mode is left out.
+#[test]
+fn the_other_modes_have_the_metrics_that_they_have() {
+    for mode in ["send", "receive", "connect"] {
+        let document = compared(&with(&["tcp", "unix", &format!("--mode={mode}")], &SHORT));
+        assert_consistent(&document);
+        assert!(document.arms.iter().all(|arm| arm.rate_per_s.is_some_and(|rate| rate > 0.0)), "{mode}");
+        let metrics: BTreeSet<_> = document.verdicts.iter().map(|verdict| verdict.metric).collect();
+        assert!(metrics.contains(&Metric::Rate) && metrics.contains(&Metric::Cpu), "{mode}: {metrics:?}");
+        assert_eq!(metrics.contains(&Metric::P50), mode == "connect", "{mode}: {metrics:?}");
+    }
+}
+
+/// Wrong bytes and silence are failures, whatever the figures say.
+#[test]
+fn a_server_that_answers_wrongly_or_never_is_a_failure() {
+    let wrong = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let address = format!("udp://{}", wrong.local_addr().expect("its address"));
+    // It ends with the process of the tests, and so does the wait for it.
+    thread::spawn(move || {
+        let mut message = [0; 1024];
+        for turn in 0_u64.. {
+            let Ok((length, peer)) = wrong.recv_from(&mut message) else { return };
+            message[length - 1] ^= u8::from(turn % 10 == 9);
+            let _ = wrong.send_to(&message[..length], peer);
+        }
+    });
+    let (code, document, stderr) = compare(&with(&[&address], &SHORT));
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("an answer was wrong: "), "{stderr}");
+    assert!(document.arms[0].counters.corrupted > 0 && is_warned(&document, " CORRUPTED"));
+
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let address = format!("udp://{}", silent.local_addr().expect("its address"));
+    let (code, document, stderr) = compare(&with(&[&address, "--timeout=20ms"], &SHORT));
+    assert_eq!(code, Some(4), "{stderr}");
+    assert_eq!(document.arms[0].counters.received, Some(0));
+}
+
+/// Options that nobody asked to be different.
+#[test]
+fn what_is_not_the_same_for_all_arms_is_named() {
+    let document = compared(&with(&["tcp", "unix"], &SHORT));
+    let buffers = |index: usize| document.arms[index].options.send_buffer;
+    let differs = is_warned(&document, "SO_SNDBUF differs and was not the question: ");
+    assert_eq!(buffers(0) != buffers(1), differs, "{:?}", document.warnings);
+    let document = compared(&with(&["tcp", "unix", "--sndbuf=100KiB", "--rcvbuf=100KiB"], &SHORT));
+    assert!(!is_warned(&document, "BUF differs"), "{:?}", document.warnings);
 }
 
 /// Somebody else's server: its cost is unknown, and a metric that one side lacks is not compared.

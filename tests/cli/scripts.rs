@@ -75,7 +75,7 @@ fn before_and_after_fails_when_the_server_got_slower() {
         assert_eq!(code, Some(expected), "{stderr}");
         assert_eq!(documents.len(), 2);
         assert!(documents[1].verdicts.iter().all(|verdict| verdict.against_index.is_none()));
-        assert_eq!(stderr.contains("is slower than it was in rtt_ns.p50"), expected == 1, "{stderr}");
+        assert_eq!(stderr.contains("is slower than it was in rate_per_s"), expected == 1, "{stderr}");
         assert!(!socket.exists(), "the server was ended in good order");
         assert!(directory.path().join("before.json").exists());
     }

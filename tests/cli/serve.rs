@@ -342,6 +342,45 @@ fn t107_a_stdout_that_is_closed_from_the_start() {
     }
 }
 
+/// A fault that makes no sense here is told before anything is served, one that passes some listeners by is a warning.
+#[test]
+fn faults_that_do_not_apply() {
+    let udp = ["serve", "--udp", "127.0.0.1:0", "--duration", "1ms"];
+    let run = |more: &[&str]| parts(&SOCKKIT.run(&[&udp[..], more].concat()));
+    for (more, why) in [
+        (&["--fault", "chunk=7"][..], "cannot inject --fault chunk: it does not apply to udp://127.0.0.1:0"),
+        (&["--fault", "drop=1%", "--fault", "drop=2%"], "cannot inject --fault drop: it is given twice"),
+        (&["--fault", "dorp=1%"], "no fault is called \"dorp\" (there are delay, drop, "),
+        (&["--fault", "drop"], "drop of how much? write drop=1%"),
+        (&["--fault", "drop=2"], "\"2\" is no share: write 1%, 0.5% or 0.01"),
+        (&["--fault-seed", "1"], "--fault <FAULT=AMOUNT>"),
+    ] {
+        let (code, stdout, stderr) = run(more);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{more:?}: {stderr}");
+        assert!(stderr.contains(why), "{more:?}: {stderr}");
+    }
+    let (code, _, stderr) = run(&["--tcp", "127.0.0.1:0", "--fault", "chunk=7", "--fault", "delay=1ms"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("warning")).collect();
+    assert_eq!(warnings, ["sockkit: warning: --fault chunk does not apply to udp://127.0.0.1:0"]);
+}
+
+/// The seed is told, so that a run can be repeated.
+#[test]
+fn the_seed_of_the_faults_is_told() {
+    let line = |seed: &[&str]| {
+        let args = ["serve", "--udp", "127.0.0.1:0", "--duration", "1ms", "--fault", "drop=1%"];
+        let (_, _, stderr) = parts(&SOCKKIT.run(&[&args[..], seed].concat()));
+        stderr
+            .lines()
+            .find(|line| line.contains("--fault-seed "))
+            .map(str::to_owned)
+            .expect("a line with the seed")
+    };
+    assert_eq!(line(&["--fault-seed", "42"]), "sockkit: faults are drawn from --fault-seed 42");
+    assert_ne!(line(&[]), line(&[]), "the same seed twice");
+}
+
 /// A server that is started by a command of its own ends with it, though that is killed and can say nothing.
 #[test]
 fn a_server_ends_with_its_parent() {

@@ -5,6 +5,7 @@ mod address;
 mod chargen;
 mod discard;
 mod echo;
+mod faults;
 mod sizes;
 mod spin;
 mod text;
@@ -23,6 +24,12 @@ macro_rules! suite {
                     what_was_received_is_answered_after_a_half_close, a_peer_that_stops_reading_is_let_go,
                     an_empty_message_is_a_message;
                 spin: serves_many_and_ends;
+                faults: a_delay_is_no_shorter_than_was_asked_for, drops_are_counted, duplicates_are_counted,
+                    changes_of_order_are_counted, wrong_bytes_are_counted, short_answers_are_counted,
+                    a_seed_decides, wrong_bytes_of_a_stream_are_counted, small_writes_are_writes_of_their_own,
+                    a_rate_is_not_exceeded, resets_come_after_so_many_bytes, ends_come_after_so_many_bytes,
+                    who_hangs_is_counted, who_is_refused_is_counted, an_end_waits_for_delayed_answers,
+                    an_end_does_not_wait_for_ever;
                 discard: never_answers, takes_much_and_keeps_nothing;
                 chargen: turns_the_pattern_line_by_line, answers_a_datagram_once_and_briefly,
                     a_rude_abort_makes_no_noise;

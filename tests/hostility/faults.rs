@@ -144,6 +144,7 @@ fn t60_torture_of_the_start() {
         ("setsockopt", &["ENOPROTOOPT", "ENOMEM"]),
         ("getsockname", &["ENOBUFS"]),
         ("epoll_create1", &["EMFILE", "ENOMEM"]),
+        ("timerfd_create", &["EMFILE"]),
         ("eventfd2", &["EMFILE"]),
         ("signalfd4", &["EMFILE"]),
         ("clone3", &["EAGAIN"]),
@@ -171,6 +172,7 @@ fn t60_torture_of_the_loop() {
         ("epoll_pwait2", &["EINTR"]),
         ("accept4", &["EMFILE", "ENOBUFS", "ECONNABORTED", "EINTR"]),
         ("shutdown", &["ENOTCONN"]),
+        ("timerfd_settime", &["ECANCELED"]),
     ]);
 }
 

@@ -1,6 +1,7 @@
 //! One server with one listener, for tests whose body is the same on every transport.
 
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use sockkit_core::transport::{Form, Transport, probe};
 use tempfile::TempDir;
@@ -92,6 +93,12 @@ impl Fixture {
     #[track_caller]
     pub fn stop(self) -> Finished {
         self.server.stop()
+    }
+
+    /// As [`Server::wait`].
+    #[track_caller]
+    pub fn wait(self, time: Duration) -> Finished {
+        self.server.wait(time)
     }
 }
 

@@ -5,8 +5,8 @@
 //! time to make and to check, so there it is read twice.
 
 use std::io;
+use std::mem;
 use std::os::fd::AsFd;
-use std::thread;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,6 +16,7 @@ use sockkit_core::{Endpoint, Error, ErrorKind, Session};
 use sockkit_stats::result::Counters;
 
 use crate::clock::{self, nanos};
+use crate::courtesy::Courtesy;
 use crate::crowd::local;
 use crate::datagram::{explain_send, is_full};
 use crate::message::{Content, Scrutiny};
@@ -29,7 +30,7 @@ use crate::workload::Workload;
 /// The longest wait before the clock is looked at again.
 const DOZE_NS: u64 = 20_000_000;
 
-/// How often the socket is asked in vain before the clock is looked at, and others may have the processor for a moment.
+/// How often the socket is asked in vain before the clock is looked at, and a server may have the processor.
 const PATIENCE: u32 = 64;
 
 /// Messages from this size on are not made, nor checked, in measured time.
@@ -43,6 +44,8 @@ struct Common<'a> {
     window: &'a Window,
     scrutiny: Scrutiny,
     spin: bool,
+    courtesy: Courtesy,
+    looked_ns: u64,
     quickack: bool,
     timeout_ns: u64,
     output: Vec<u8>,
@@ -72,6 +75,8 @@ impl<'a> Common<'a> {
             window,
             scrutiny: workload.verify.into(),
             spin: workload.spin,
+            courtesy: Courtesy::new(PATIENCE),
+            looked_ns: 0,
             quickack: workload.tuning.quickack,
             timeout_ns,
             output: vec![0; workload.size],
@@ -98,6 +103,17 @@ impl<'a> Common<'a> {
         }
     }
 
+    /// A receive came to nothing. If it is time to look at the clock, answers as [`Common::look`].
+    fn in_vain(&mut self) -> Option<u64> {
+        (!self.spin || self.courtesy.in_vain()).then(|| self.look())
+    }
+
+    /// Looks at the clock, and answers when it was looked at before. Nothing that had come until then was left when the
+    /// socket was last asked, which cannot be said of now: the thread may have had no processor meanwhile.
+    fn look(&mut self) -> u64 {
+        mem::replace(&mut self.looked_ns, clock::now_ns())
+    }
+
     fn failed(&self, operation: &'static str, error: &io::Error) -> Error {
         Error::io(operation, self.endpoint.url(), error)
     }
@@ -105,24 +121,6 @@ impl<'a> Common<'a> {
     fn closed(&self) -> Error {
         let why = "it has closed the connection";
         Error::new(ErrorKind::Broken, "receive from", self.endpoint.url(), why)
-    }
-}
-
-/// Counts what came to nothing, and says when it is time to look at the clock.
-#[derive(Default)]
-struct Vain(u32);
-
-impl Vain {
-    /// Asked once more for nothing. A wait that came to nothing has lasted long enough.
-    fn is_over(&mut self, spin: bool) -> bool {
-        self.0 += 1;
-        if spin && !self.0.is_multiple_of(PATIENCE) {
-            return false;
-        }
-        if spin {
-            thread::yield_now();
-        }
-        true
     }
 }
 
@@ -142,7 +140,7 @@ impl<'a> AloneStream<'a> {
 
     /// Sends the message and receives its echo. Answers when that had come, or `None` if it is not waited for any more.
     fn exchange(&mut self, recorder: &mut Recorder<'_>, sent_ns: u64) -> Result<Option<u64>, Error> {
-        let (size, mut vain) = (self.0.output.len(), Vain::default());
+        let size = self.0.output.len();
         let (mut written, mut got) = (self.try_send(recorder, 0)?, 0);
         let mut heard_ns = sent_ns;
         while got < size {
@@ -153,8 +151,9 @@ impl<'a> AloneStream<'a> {
                 if flags.contains(PollFlags::POLLOUT) {
                     written += self.try_send(recorder, written)?;
                 }
-                if !flags.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR) {
-                    if self.is_hopeless(recorder, clock::now_ns(), heard_ns)? {
+                if flags.is_empty() {
+                    let looked_ns = self.0.look();
+                    if self.is_hopeless(recorder, looked_ns, heard_ns)? {
                         return Ok(None);
                     }
                     continue;
@@ -168,14 +167,16 @@ impl<'a> AloneStream<'a> {
                         heard_ns = clock::now_ns();
                     }
                 }
-                None if vain.is_over(self.0.spin)
-                    && self.is_hopeless(recorder, clock::now_ns(), heard_ns)? =>
-                {
-                    return Ok(None);
+                None => {
+                    if let Some(looked_ns) = self.0.in_vain()
+                        && self.is_hopeless(recorder, looked_ns, heard_ns)?
+                    {
+                        return Ok(None);
+                    }
                 }
-                None => {}
             }
         }
+        self.0.courtesy.reset();
         Ok(Some(clock::now_ns()))
     }
 
@@ -214,12 +215,12 @@ impl<'a> AloneStream<'a> {
     }
 
     /// Whether the answer is not waited for any more, because the run is over. Fails if it has taken too long.
-    fn is_hopeless(&self, recorder: &mut Recorder<'_>, now_ns: u64, heard_ns: u64) -> Result<bool, Error> {
-        let goes_on = recorder.turn(now_ns);
+    fn is_hopeless(&self, recorder: &mut Recorder<'_>, looked_ns: u64, heard_ns: u64) -> Result<bool, Error> {
+        let goes_on = recorder.turn(self.0.looked_ns);
         if self.0.window.is_cut_short() {
             return Ok(true);
         }
-        if now_ns.saturating_sub(heard_ns) < self.0.timeout_ns {
+        if looked_ns.saturating_sub(heard_ns) < self.0.timeout_ns {
             return Ok(false);
         }
         // After a wrong byte it may be that bytes are missing, and that is told already.
@@ -269,7 +270,6 @@ pub(crate) struct AloneDatagram<'a> {
     was_refused: bool,
     /// Whether a message of no bytes is the end.
     has_end: bool,
-    least_patience_ns: u64,
 }
 
 impl<'a> AloneDatagram<'a> {
@@ -285,7 +285,6 @@ impl<'a> AloneDatagram<'a> {
             tracker: Tracker::new(1),
             was_refused: false,
             has_end: traits.session == Session::Connected && workload.size > 0,
-            least_patience_ns: crate::datagram::least_patience_ns(traits),
             common: Common::new(endpoint, content, connection, workload, window)?,
         })
     }
@@ -298,7 +297,6 @@ impl<'a> AloneDatagram<'a> {
             Ok(_) => {
                 self.was_refused = false;
                 self.tracker.sent(Times { sent_ns, due_ns: sent_ns });
-                recorder.sent(sent_ns);
                 Ok(sent_ns)
             }
             Err(error) if is_full(&error) => {
@@ -316,7 +314,6 @@ impl<'a> AloneDatagram<'a> {
 
     /// Receives until the message is answered, or given up. Answers when.
     fn receive(&mut self, recorder: &mut Recorder<'_>) -> Result<u64, Error> {
-        let mut vain = Vain::default();
         loop {
             recorder.calls += 1;
             let socket = self.common.endpoint.as_fd();
@@ -324,14 +321,17 @@ impl<'a> AloneDatagram<'a> {
                 Ok(0) if self.has_end => return Err(self.common.closed()),
                 Ok(length) => {
                     let now_ns = clock::now_ns();
+                    self.common.courtesy.reset();
                     self.take(recorder, now_ns, length);
                     if self.tracker.waiting() == 0 {
                         return Ok(now_ns);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if vain.is_over(self.common.spin) && self.is_given_up(recorder) {
-                        return Ok(clock::now_ns());
+                    if let Some(looked_ns) = self.common.in_vain()
+                        && self.is_given_up(recorder, looked_ns)
+                    {
+                        return Ok(self.common.looked_ns);
                     }
                 }
                 Err(error) => return Err(self.common.failed("receive from", &error)),
@@ -350,15 +350,15 @@ impl<'a> AloneDatagram<'a> {
     }
 
     /// Whether the message is not waited for any more: it has taken too long, or the run is over.
-    fn is_given_up(&mut self, recorder: &mut Recorder<'_>) -> bool {
-        let now_ns = clock::now_ns();
-        if recorder.turn(now_ns) {
-            let given_up = self.tracker.give_up(now_ns.saturating_sub(self.common.timeout_ns));
-            recorder.lost(now_ns, given_up);
+    fn is_given_up(&mut self, recorder: &mut Recorder<'_>, looked_ns: u64) -> bool {
+        if recorder.turn(self.common.looked_ns) {
+            let given_up = self.tracker.give_up(looked_ns.saturating_sub(self.common.timeout_ns));
+            recorder.lost(looked_ns, given_up);
             return given_up > 0;
         }
-        let patience_ns = recorder.patience_ns(self.least_patience_ns).min(self.common.timeout_ns);
-        self.common.window.is_cut_short() || now_ns >= recorder.span().end_ns.saturating_add(patience_ns)
+        // No answer can have overtaken it.
+        let last_ns = recorder.span().end_ns.saturating_add(self.common.timeout_ns);
+        self.common.window.is_cut_short() || looked_ns >= last_ns
     }
 }
 

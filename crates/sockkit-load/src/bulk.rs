@@ -45,6 +45,8 @@ struct Pipe {
     was_refused: bool,
     /// Nothing can be moved until the kernel says so.
     blocked: bool,
+    /// Nothing is sent on it, or nothing any more.
+    only_receives: bool,
     /// Something may be there to be received.
     readable: bool,
     /// Behind what can be received is the end.
@@ -86,6 +88,7 @@ impl<'a> Pipes<'a> {
             refused: 0,
             was_refused: false,
             blocked: false,
+            only_receives: !to_send,
             readable: !to_send,
             hung_up: false,
             ended: false,
@@ -105,7 +108,8 @@ impl<'a> Pipes<'a> {
     /// Waits for sockets, not at all if one can go on as it is, and notes what they are ready for.
     fn wait(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, until_ns: u64) -> Result<(), Error> {
         recorder.calls += 1;
-        let found = self.waiter.wait(now_ns, None, until_ns).map_err(|error| local("wait for", &error))?;
+        let found =
+            self.waiter.wait(now_ns, None, until_ns, true).map_err(|error| local("wait for", &error))?;
         for event in 0..found {
             let ready = self.waiter.ready(event);
             let pipe = &mut self.pipes[ready.data as usize];
@@ -116,13 +120,16 @@ impl<'a> Pipes<'a> {
         Ok(())
     }
 
-    /// Fails if a connection that should move something has not for too long.
-    fn check_silence(&mut self, now_ns: u64, operation: &'static str) -> Result<(), Error> {
-        if now_ns < self.next_check_ns {
+    /// Fails if a connection has moved nothing for too long, and at `settled_ns`, when the last wait began, could not.
+    fn check_silence(&mut self, settled_ns: u64, operation: &'static str) -> Result<(), Error> {
+        if settled_ns < self.next_check_ns {
             return Ok(());
         }
-        self.next_check_ns = now_ns + (self.timeout_ns / 16).clamp(1_000_000, 50_000_000);
-        let is_silent = |pipe: &&Pipe| !pipe.ended && now_ns.saturating_sub(pipe.moved_ns) >= self.timeout_ns;
+        self.next_check_ns = settled_ns + (self.timeout_ns / 16).clamp(1_000_000, 50_000_000);
+        let is_silent = |pipe: &&Pipe| {
+            let can_move = pipe.ended || pipe.readable || !(pipe.blocked || pipe.only_receives);
+            !can_move && settled_ns.saturating_sub(pipe.moved_ns) >= self.timeout_ns
+        };
         match self.pipes.iter().find(is_silent) {
             Some(pipe) => Err(Error::new(ErrorKind::TimedOut, operation, pipe.endpoint.url(), "timed out")),
             None => Ok(()),
@@ -222,9 +229,9 @@ impl<'a> Sender<'a> {
             // A connection that goes on by itself need not be asked about; others may have become ready.
             if all_blocked || self.all.pipes.len() > 1 {
                 self.all.wait(recorder, now_ns, until_ns)?;
+                self.all.check_silence(now_ns, "send to")?;
             }
             now_ns = clock::now_ns();
-            self.all.check_silence(now_ns, "send to")?;
         }
         Ok(())
     }
@@ -282,7 +289,7 @@ impl<'a> Sender<'a> {
         let mut now_ns = clock::now_ns();
         for pipe in &mut self.all.pipes {
             pipe.endpoint.shutdown_write()?;
-            (pipe.readable, pipe.moved_ns) = (true, now_ns);
+            (pipe.only_receives, pipe.readable, pipe.moved_ns) = (true, true, now_ns);
         }
         while !self.all.window.is_cut_short() {
             for pipe in &mut self.all.pipes {
@@ -298,7 +305,7 @@ impl<'a> Sender<'a> {
             }
             recorder.turn(now_ns);
             self.all.wait(recorder, now_ns, now_ns + DOZE_NS)?;
-            self.all.check_silence(clock::now_ns(), "wait for the end of")?;
+            self.all.check_silence(now_ns, "wait for the end of")?;
         }
         Ok(())
     }
@@ -365,8 +372,8 @@ impl<'a> Driver<'a> for Receiver<'a> {
                 false => now_ns,
             };
             self.0.wait(&mut recorder, now_ns, until_ns)?;
-            now_ns = clock::now_ns();
             self.0.check_silence(now_ns, "receive from")?;
+            now_ns = clock::now_ns();
         }
         add(&mut recorder.counters, &self.0.counters(true));
         Ok(recorder.finish())

@@ -25,7 +25,7 @@ use crate::message::{Content, Scrutiny, Wrong};
 use crate::recorder::{Recorder, Report, add};
 use crate::tracker::Times;
 use crate::tuning;
-use crate::waiter::Waiter;
+use crate::waiter::{EVENTS, Waiter};
 use crate::window::Window;
 use crate::work::{Driver, Peer, Share};
 use crate::workload::Workload;
@@ -78,6 +78,8 @@ pub(crate) struct Churn<'a> {
     output: Vec<u8>,
     counters: Counters,
     received: u64,
+    /// All that had come at this moment has been told by epoll, and taken.
+    settled_ns: u64,
     next_check_ns: u64,
 }
 
@@ -109,6 +111,7 @@ impl<'a> Churn<'a> {
             output: vec![0; workload.size],
             counters: Counters::default(),
             received: 0,
+            settled_ns: 0,
             next_check_ns: 0,
         })
     }
@@ -302,7 +305,8 @@ impl<'a> Churn<'a> {
         let edge_ns = recorder.next_edge_ns(now_ns);
         let until_ns = if edge_ns > now_ns { until_ns.min(edge_ns) } else { until_ns };
         recorder.calls += 1;
-        let found = self.waiter.wait(now_ns, None, until_ns).map_err(|error| local("wait for", &error))?;
+        let found =
+            self.waiter.wait(now_ns, None, until_ns, true).map_err(|error| local("wait for", &error))?;
         for event in 0..found {
             let ready = self.waiter.ready(event);
             let index = ready.data as usize;
@@ -317,6 +321,9 @@ impl<'a> Churn<'a> {
             }
             self.advance(index, ready.writable, recorder)?;
         }
+        if found < EVENTS {
+            self.settled_ns = now_ns;
+        }
         Ok(())
     }
 }
@@ -329,14 +336,14 @@ impl<'a> Driver<'a> for Churn<'a> {
             if !goes_on {
                 let hurry = self.window.is_cut_short();
                 let patience_ns = if hurry { HURRY_NS } else { self.timeout_ns };
-                if !self.is_busy() || now_ns >= recorder.span().end_ns.saturating_add(patience_ns) {
+                if !self.is_busy() || self.settled_ns >= recorder.span().end_ns.saturating_add(patience_ns) {
                     break;
                 }
             }
             self.begin_all(&mut recorder, goes_on)?;
             self.wait(&mut recorder, goes_on)?;
-            if now_ns >= self.next_check_ns {
-                self.check_silence(&mut recorder, now_ns)?;
+            if self.settled_ns >= self.next_check_ns {
+                self.check_silence(&mut recorder, self.settled_ns)?;
             }
         }
         if !self.window.is_cut_short() {

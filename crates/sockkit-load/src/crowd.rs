@@ -20,7 +20,7 @@ use sockkit_sys::Ready;
 use crate::clock;
 use crate::recorder::{Recorder, Report};
 use crate::schedule::Schedule;
-use crate::waiter::Waiter;
+use crate::waiter::{EVENTS, Waiter};
 use crate::window::Window;
 
 /// Longer than this nobody sleeps, so that the end of a run is noticed.
@@ -56,9 +56,9 @@ pub(crate) trait Line {
         limit_ns: u64,
     ) -> Result<(), Error>;
 
-    /// After the end, how long the last answers are waited for at least although earlier ones came soon; `None` where
-    /// each message is answered in the end.
-    fn patience_ns(&self) -> Option<u64>;
+    /// When the newest message was sent that has no answer and can be lost; `None` where each is answered in the end, or
+    /// all are.
+    fn newest_waiting_ns(&self) -> Option<u64>;
 
     /// How and when it sends.
     fn pace(&mut self) -> &mut Pace;
@@ -66,11 +66,12 @@ pub(crate) trait Line {
     /// Whether one more message may be outstanding.
     fn has_room(&self) -> bool;
 
-    /// Gives up what has waited too long, or fails if it cannot be given up.
-    fn check_silence(&mut self, recorder: &mut Recorder<'_>, now_ns: u64) -> Result<(), Error>;
+    /// Gives up what has waited too long, or fails if it cannot be given up. Nothing that had come at `settled_ns` is left
+    /// in the socket, if the last receive has not left it there.
+    fn check_silence(&mut self, recorder: &mut Recorder<'_>, settled_ns: u64) -> Result<(), Error>;
 
     /// Enters its counters. What is outstanding is lost, or never was if the run was cut short.
-    fn close(&mut self, recorder: &mut Recorder<'_>, cut_short: bool) -> Result<(), Error>;
+    fn close(&mut self, recorder: &mut Recorder<'_>, settled_ns: u64, cut_short: bool) -> Result<(), Error>;
 }
 
 /// What a receive brought.
@@ -146,6 +147,9 @@ pub(crate) struct Crowd<'a, L: Line> {
     in_agenda: Vec<bool>,
     /// Lines of which more is there than one turn could take.
     unfinished: VecDeque<usize>,
+    /// All that had come at this moment has been told by epoll, and taken. How long a line has been silent is counted
+    /// until then and not until now: the thread may have had no processor since.
+    settled_ns: u64,
     next_check_ns: u64,
 }
 
@@ -174,6 +178,7 @@ impl<'a, L: Line> Crowd<'a, L> {
             agenda: BinaryHeap::with_capacity(count),
             in_agenda: vec![false; count],
             unfinished: VecDeque::with_capacity(count),
+            settled_ns: 0,
             next_check_ns: 0,
         })
     }
@@ -191,13 +196,13 @@ impl<'a, L: Line> Crowd<'a, L> {
                 break;
             }
             self.send_due(&mut recorder)?;
-            if now_ns >= self.next_check_ns {
-                self.check_silence(&mut recorder, now_ns)?;
-            }
             self.wait_and_serve(&mut recorder)?;
+            if self.settled_ns >= self.next_check_ns {
+                self.check_silence(&mut recorder)?;
+            }
         }
         for line in &mut self.lines {
-            line.close(&mut recorder, self.window.is_cut_short())?;
+            line.close(&mut recorder, self.settled_ns, self.window.is_cut_short())?;
         }
         Ok(recorder.finish())
     }
@@ -259,7 +264,9 @@ impl<'a, L: Line> Crowd<'a, L> {
         // What is due after the end is not sent.
         let due_ns = due_ns.filter(|due_ns| *due_ns < recorder.span().end_ns);
         recorder.calls += 1;
-        let found = self.waiter.wait(now_ns, due_ns, until_ns).map_err(|error| local("wait for", &error))?;
+        let awaited = recorder.outstanding > 0;
+        let found =
+            self.waiter.wait(now_ns, due_ns, until_ns, awaited).map_err(|error| local("wait for", &error))?;
         for _ in 0..self.unfinished.len() {
             let Some(index) = self.unfinished.pop_front() else { break };
             let ready = Ready { data: index as u64, readable: true, writable: false, ended: false };
@@ -267,6 +274,9 @@ impl<'a, L: Line> Crowd<'a, L> {
         }
         for event in 0..found {
             self.turn(self.waiter.ready(event), now_ns, recorder)?;
+        }
+        if found < EVENTS {
+            self.settled_ns = now_ns;
         }
         Ok(())
     }
@@ -291,23 +301,30 @@ impl<'a, L: Line> Crowd<'a, L> {
 
     /// Has a line receive until nothing is left, or for as long as a turn lasts; if its peer has ended, until that shows.
     fn receive(&mut self, index: usize, ended: bool, recorder: &mut Recorder<'_>) -> Result<u64, Error> {
-        for receives in 1.. {
+        let mut receives = 0;
+        loop {
             let Arrival { now_ns, left } = self.lines[index].receive(recorder, &mut self.buffers)?;
-            match left {
-                Left::More if L::EDGE && receives == IN_A_ROW => self.unfinished.push_back(index),
-                Left::More if L::EDGE => continue,
-                Left::Nothing if ended => continue,
-                _ => {}
+            receives += 1;
+            let again = match left {
+                Left::More => L::EDGE && receives < IN_A_ROW,
+                Left::Nothing => ended,
+                Left::NotEvenTheEnd => false,
+            };
+            if again {
+                continue;
+            }
+            if L::EDGE && left == Left::More {
+                self.unfinished.push_back(index);
             }
             return Ok(now_ns);
         }
-        unreachable!("every way through the loop returns or comes to its bound")
     }
 
-    fn check_silence(&mut self, recorder: &mut Recorder<'_>, now_ns: u64) -> Result<(), Error> {
+    fn check_silence(&mut self, recorder: &mut Recorder<'_>) -> Result<(), Error> {
+        let now_ns = clock::now_ns();
         self.next_check_ns = now_ns + (self.timeout_ns / 16).clamp(1_000_000, 50_000_000);
         for index in 0..self.lines.len() {
-            self.lines[index].check_silence(recorder, now_ns)?;
+            self.lines[index].check_silence(recorder, self.settled_ns)?;
             if !self.in_agenda[index] && self.lines[index].has_room() {
                 self.serve(index, recorder, now_ns)?;
             }
@@ -327,12 +344,16 @@ impl<'a, L: Line> Crowd<'a, L> {
                 return true;
             }
         }
-        let patience_ns = match self.lines.first().and_then(L::patience_ns) {
-            _ if self.window.is_cut_short() => HURRY_NS,
-            Some(least_ns) => recorder.patience_ns(least_ns).min(self.timeout_ns),
+        if self.window.is_cut_short() {
+            return now_ns >= end_ns.saturating_add(HURRY_NS);
+        }
+        let patience_ns = match self.lines.iter().filter_map(L::newest_waiting_ns).max() {
+            Some(newest_ns) => recorder.patience_ns(newest_ns, self.timeout_ns),
             None => self.timeout_ns,
         };
-        now_ns >= end_ns.saturating_add(patience_ns)
+        let last_ns = end_ns.saturating_add(patience_ns);
+        // However much keeps coming, there is an end.
+        self.settled_ns >= last_ns || now_ns >= last_ns.saturating_add(self.timeout_ns)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use sockkit_core::{Endpoint, Error, ErrorKind, Session, Traits};
-use sockkit_sys::Messages;
+use sockkit_core::{Endpoint, Error, ErrorKind, Session};
+use sockkit_sys::{Messages, Received};
 
 use crate::clock::{self, nanos};
 use crate::crowd::{Arrival, Left, Line, Pace};
@@ -54,6 +54,8 @@ pub(crate) struct Datagram {
     connection: u64,
     pace: Pace,
     scrutiny: Scrutiny,
+    /// Whether it can end: then a message of no bytes is the end, unless such are sent.
+    is_connection: bool,
     /// Whether anything that comes is an answer, as from chargen.
     any_answer: bool,
     timeout_ns: u64,
@@ -61,6 +63,8 @@ pub(crate) struct Datagram {
     tracker: Tracker,
     /// Whether the message that is to be sent next has been refused once already.
     was_refused: bool,
+    /// When the last receive was that brought as much as it could, if it was the last.
+    filled_ns: Option<u64>,
 }
 
 impl Datagram {
@@ -73,6 +77,7 @@ impl Datagram {
         any_answer: bool,
     ) -> Self {
         Self {
+            is_connection: endpoint.transport().traits().session == Session::Connected,
             endpoint,
             content,
             connection,
@@ -83,6 +88,7 @@ impl Datagram {
             depth: workload.depth,
             tracker: Tracker::new(workload.depth),
             was_refused: false,
+            filled_ns: None,
         }
     }
 
@@ -103,9 +109,32 @@ impl Datagram {
         }
     }
 
-    /// Whether a message of no bytes is the end of a connection: only where there is one, and nothing waits behind it.
-    fn has_ended(&self) -> bool {
-        self.endpoint.transport().traits().session == Session::Connected && self.content.size() > 0
+    /// Receives one message where empty ones are expected, which otherwise look like the end of the connection.
+    fn receive_record(&mut self, recorder: &mut Recorder<'_>) -> Result<Arrival, Error> {
+        let mut buffer = [0];
+        let received = sockkit_sys::receive_record(self.endpoint.as_fd(), &mut buffer);
+        let now_ns = clock::now_ns();
+        let length = match received {
+            Ok(Received::Message(length)) => length,
+            Ok(Received::Truncated) => buffer.len(),
+            Ok(Received::End) => return Err(self.closed()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Arrival { now_ns, left: Left::NotEvenTheEnd });
+            }
+            Err(error) => return Err(Error::io("receive from", self.endpoint.url(), &error)),
+        };
+        self.filled_ns = Some(now_ns);
+        let was_full = !self.has_room();
+        self.take(recorder, now_ns, &buffer[..length], length);
+        if was_full && self.has_room() {
+            self.pace.freed(now_ns);
+        }
+        Ok(Arrival { now_ns, left: Left::More })
+    }
+
+    fn closed(&self) -> Error {
+        let why = "it has closed the connection";
+        Error::new(ErrorKind::Broken, "receive from", self.endpoint.url(), why)
     }
 
     /// Queues what is due. Answers how many messages that are.
@@ -145,9 +174,13 @@ impl Line for Datagram {
 
     fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Buffers) -> Result<Arrival, Error> {
         recorder.calls += 1;
-        let most = self.tracker.waiting();
+        if self.content.size() == 0 && self.is_connection {
+            return self.receive_record(recorder);
+        }
+        let most = self.tracker.waiting().clamp(1, buffers.input.slots());
         let received = buffers.input.receive(self.endpoint.as_fd(), most);
         let now_ns = clock::now_ns();
+        self.filled_ns = received.as_ref().is_ok_and(|count| *count == most).then_some(now_ns);
         let count = match received {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -158,9 +191,8 @@ impl Line for Datagram {
         let was_full = !self.has_room();
         for slot in 0..count {
             let (answer, length) = buffers.input.get(slot);
-            if length == 0 && self.has_ended() {
-                let why = "it has closed the connection";
-                return Err(Error::new(ErrorKind::Broken, "receive from", self.endpoint.url(), why));
+            if length == 0 && self.is_connection {
+                return Err(self.closed());
             }
             self.take(recorder, now_ns, answer, length);
         }
@@ -198,13 +230,12 @@ impl Line for Datagram {
                 self.tracker.sent(Times { sent_ns: now_ns, due_ns });
             }
             recorder.outstanding += sent;
-            recorder.sent(now_ns);
         }
         Ok(())
     }
 
-    fn patience_ns(&self) -> Option<u64> {
-        Some(least_patience_ns(self.endpoint.transport().traits()))
+    fn newest_waiting_ns(&self) -> Option<u64> {
+        self.tracker.newest_waiting_ns()
     }
 
     fn pace(&mut self) -> &mut Pace {
@@ -215,8 +246,12 @@ impl Line for Datagram {
         self.tracker.waiting() < self.depth
     }
 
-    fn check_silence(&mut self, recorder: &mut Recorder<'_>, now_ns: u64) -> Result<(), Error> {
-        let was_full = !self.has_room();
+    fn check_silence(&mut self, recorder: &mut Recorder<'_>, settled_ns: u64) -> Result<(), Error> {
+        // What has come may still be there. If it is, the next wait tells, and ends before the next receive.
+        if self.filled_ns.is_some_and(|filled_ns| filled_ns >= settled_ns) {
+            return Ok(());
+        }
+        let (was_full, now_ns) = (!self.has_room(), settled_ns);
         let given_up = self.tracker.give_up(now_ns.saturating_sub(self.timeout_ns));
         recorder.outstanding -= given_up as usize;
         recorder.lost(now_ns, given_up);
@@ -226,7 +261,7 @@ impl Line for Datagram {
         Ok(())
     }
 
-    fn close(&mut self, recorder: &mut Recorder<'_>, cut_short: bool) -> Result<(), Error> {
+    fn close(&mut self, recorder: &mut Recorder<'_>, _settled_ns: u64, cut_short: bool) -> Result<(), Error> {
         self.pace.close(recorder);
         recorder.outstanding -= self.tracker.waiting();
         let counters = self.tracker.close(cut_short);
@@ -244,12 +279,6 @@ pub(crate) fn explain_send(endpoint: &Endpoint, size: usize, error: &io::Error) 
             .with_advice(format!("messages of {size} bytes are too long for it")),
         _ => this,
     }
-}
-
-/// How long the last answers are waited for at least although earlier ones came soon: a server that has no processor for
-/// a while is not one that has lost messages.
-pub(crate) fn least_patience_ns(traits: Traits) -> u64 {
-    if traits.lossless { 1_000_000_000 } else { 250_000_000 }
 }
 
 /// Whether a queue was full, ours or the peer's.

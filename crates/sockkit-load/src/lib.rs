@@ -8,6 +8,7 @@ mod bulk;
 mod check;
 mod churn;
 mod clock;
+mod courtesy;
 mod crowd;
 mod datagram;
 mod message;

@@ -149,12 +149,6 @@ impl Content {
         let length = (self.size - offset).min(out.len());
         let (first, second) = self.disguises(sequence);
         let (out, filler) = (&mut out[..length], &self.filler[start(second) + offset..][..length]);
-        if let (0, 8, Some((head, tail))) = (offset, self.width, out.split_first_chunk_mut::<FRONT_MAX>()) {
-            head[..8].copy_from_slice(&first.to_le_bytes());
-            head[8..].copy_from_slice(&second.to_le_bytes());
-            tail.copy_from_slice(&filler[FRONT_MAX..]);
-            return length;
-        }
         out.copy_from_slice(filler);
         if offset < self.front {
             let front = self.front_of(first, second);
@@ -164,6 +158,25 @@ impl Content {
         length
     }
 
+    /// Writes whole messages from `sequence` on, as many as fit and at most so many. Answers how many.
+    pub(crate) fn write_run(&self, sequence: u64, most: u64, out: &mut [u8]) -> u64 {
+        let whole = out.chunks_exact_mut(self.size.max(1)).zip(sequence..sequence + most);
+        let mut count = 0;
+        for (message, sequence) in whole {
+            match message.split_first_chunk_mut::<FRONT_MAX>() {
+                Some((head, tail)) if self.width == 8 => {
+                    let (first, second) = self.disguises(sequence);
+                    head[..8].copy_from_slice(&first.to_le_bytes());
+                    head[8..].copy_from_slice(&second.to_le_bytes());
+                    tail.copy_from_slice(&self.filler[start(second)..][FRONT_MAX..self.size]);
+                }
+                _ => _ = self.write(sequence, 0, message),
+            }
+            count += 1;
+        }
+        count
+    }
+
     /// Compares bytes with those of a message from `offset` on, and answers the first that is wrong.
     ///
     /// # Panics
@@ -171,13 +184,6 @@ impl Content {
     pub(crate) fn check(&self, sequence: u64, offset: usize, bytes: &[u8]) -> Result<(), Wrong> {
         let (first, second) = self.disguises(sequence);
         let filler = &self.filler[start(second) + offset..][..bytes.len()];
-        if let (0, 8, Some((head, tail))) = (offset, self.width, bytes.split_first_chunk::<FRONT_MAX>())
-            && head[..8] == first.to_le_bytes()
-            && head[8..] == second.to_le_bytes()
-            && *tail == filler[FRONT_MAX..]
-        {
-            return Ok(());
-        }
         let front_left = self.front.saturating_sub(offset).min(bytes.len());
         let front = self.front_of(first, second);
         let front = &front[offset.min(FRONT_MAX)..][..front_left];
@@ -188,6 +194,28 @@ impl Content {
         let mut pairs = wanted.zip(bytes).enumerate();
         let (at, (&wanted, &got)) = pairs.find(|(_, (wanted, got))| wanted != got).expect("they differ");
         Err(Wrong::Byte { offset: offset + at, wanted, got })
+    }
+
+    /// Compares whole messages, from `sequence` on and at most so many, and answers how many are right from the front.
+    pub(crate) fn count_right(&self, sequence: u64, most: u64, bytes: &[u8], scrutiny: Scrutiny) -> u64 {
+        let whole = bytes.chunks_exact(self.size.max(1)).zip(sequence..sequence + most);
+        let mut count = 0;
+        for (message, sequence) in whole {
+            let is_right = match message.split_first_chunk::<FRONT_MAX>() {
+                Some((head, tail)) if self.width == 8 && scrutiny == Scrutiny::Bytes => {
+                    let (first, second) = self.disguises(sequence);
+                    head[..8] == first.to_le_bytes()
+                        && head[8..] == second.to_le_bytes()
+                        && *tail == self.filler[start(second)..][FRONT_MAX..self.size]
+                }
+                _ => self.check_part(sequence, 0, message, scrutiny).is_ok(),
+            };
+            if !is_right {
+                break;
+            }
+            count += 1;
+        }
+        count
     }
 
     /// Compares a part of an answer, from `offset` on, as closely as is wanted.
@@ -345,6 +373,28 @@ mod tests {
                     assert_eq!(pieced, whole, "{size} bytes, {piece} at a time");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_run_of_messages_is_the_messages_one_after_the_other() {
+        for size in SIZES.into_iter().filter(|size| (1..=1000).contains(size)) {
+            let content = Content::new(7, 3, size);
+            let mut run = vec![0; 5 * size + size / 2];
+            assert_eq!(content.write_run(250, 9, &mut run), 5);
+            assert_eq!(content.write_run(250, 4, &mut run.clone()), 4);
+            let single: Vec<u8> = (250..255).flat_map(|sequence| message(&content, sequence)).collect();
+            assert_eq!(run[..5 * size], single);
+            for scrutiny in [Scrutiny::Bytes, Scrutiny::Identity, Scrutiny::Length] {
+                assert_eq!(content.count_right(250, 9, &run, scrutiny), 5);
+                assert_eq!(content.count_right(250, 3, &run, scrutiny), 3);
+            }
+            run[3 * size] ^= 1;
+            assert_eq!(content.count_right(250, 9, &run, Scrutiny::Identity), 3);
+            run[3 * size] ^= 1;
+            run[3 * size - 1] ^= 1;
+            assert_eq!(content.count_right(250, 9, &run, Scrutiny::Bytes), 2);
+            assert_eq!(content.count_right(250, 9, &run, Scrutiny::Length), 5);
         }
     }
 

@@ -17,6 +17,9 @@ use crate::tracker::Times;
 use crate::usage;
 use crate::window::{Span, Window};
 
+/// How long an answer is waited for at least, after the end, when a later one has come.
+const OVERTAKEN_NS: u64 = 250_000_000;
+
 /// What was completed in some time.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
@@ -124,7 +127,6 @@ pub(crate) struct Recorder<'a> {
     first_corruption: Option<(u64, String)>,
     longest_ns: u64,
     newest_answered_ns: u64,
-    newest_sent_ns: u64,
     at_begin: Option<Usage>,
     used: Option<Usage>,
 }
@@ -149,7 +151,6 @@ impl<'a> Recorder<'a> {
             first_corruption: None,
             longest_ns: 0,
             newest_answered_ns: 0,
-            newest_sent_ns: 0,
             at_begin: None,
             used: None,
         }
@@ -205,7 +206,7 @@ impl<'a> Recorder<'a> {
 
     /// So many intact answers came at once to messages that were sent at once.
     pub(crate) fn answered(&mut self, times: Times, now_ns: u64, count: u64, bytes: u64) {
-        let service_ns = now_ns - times.sent_ns;
+        let service_ns = now_ns.saturating_sub(times.sent_ns);
         self.longest_ns = self.longest_ns.max(service_ns);
         self.newest_answered_ns = self.newest_answered_ns.max(times.sent_ns);
         // How much was done counts by when it was done; how long it took, by when it was due. A peer that falls behind
@@ -243,11 +244,6 @@ impl<'a> Recorder<'a> {
         self.scheduled += u64::from(self.open && self.span.contains(due_ns));
     }
 
-    /// A message has been sent.
-    pub(crate) fn sent(&mut self, now_ns: u64) {
-        self.newest_sent_ns = now_ns;
-    }
-
     /// Messages were given up.
     pub(crate) fn lost(&mut self, now_ns: u64, count: u64) {
         if self.span.contains(now_ns) {
@@ -271,13 +267,14 @@ impl<'a> Recorder<'a> {
         self.first_corruption.as_ref().map(|(_, text)| text.as_str())
     }
 
-    /// How long answers may still be waited for if messages can be lost: three times the longest round trip, and so long
-    /// at least, if the peer answers, for then what has not come by then is lost; without a limit if it has fallen silent.
-    pub(crate) fn patience_ns(&self, least_ns: u64) -> u64 {
-        let patience_ns = (3 * self.longest_ns).max(least_ns);
-        let answers = self.newest_answered_ns > 0
-            && self.newest_sent_ns.saturating_sub(self.newest_answered_ns) <= patience_ns;
-        if answers { patience_ns } else { u64::MAX }
+    /// How long answers may still be waited for after the end if messages can be lost. Those that were overtaken by the
+    /// answer to a later one are lost most likely: three times the longest round trip is enough, and so much that a
+    /// server may be without a processor meanwhile. Else the peer may have fallen silent, and is waited for.
+    pub(crate) fn patience_ns(&self, newest_waiting_ns: u64, timeout_ns: u64) -> u64 {
+        match newest_waiting_ns < self.newest_answered_ns {
+            true => (3 * self.longest_ns).max(OVERTAKEN_NS).min(timeout_ns),
+            false => timeout_ns,
+        }
     }
 
     /// Closes the books.

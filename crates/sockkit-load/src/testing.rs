@@ -1,5 +1,6 @@
 //! What the tests of several modules need: a workload to begin from, and servers that do wrong on purpose.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -13,8 +14,11 @@ use tempfile::TempDir;
 
 use crate::workload::{Mode, Pacing, Tuning, Verify, Workload};
 
-/// Round trips of 64 bytes on one connection, for a short time.
+/// Round trips of 64 bytes on one connection, for a short time. Answers that come in a burst to a thread without a
+/// processor find room.
 pub(crate) fn workload() -> Workload {
+    let mut options = Options::default();
+    options.receive_buffer = Some(4 << 20);
     Workload {
         mode: Mode::Echo,
         size: 64,
@@ -30,7 +34,7 @@ pub(crate) fn workload() -> Workload {
         connect_timeout: Duration::from_secs(5),
         cpus: None,
         seed: 1,
-        options: Options::default(),
+        options,
         tuning: Tuning::default(),
     }
 }
@@ -67,17 +71,46 @@ fn a_while() -> Deadline {
 
 impl Server {
     pub(crate) fn new(transport: &'static dyn Transport, behaviour: impl Behaviour) -> Self {
+        Self::start(transport, move |listener, stop| match transport.traits().session {
+            Session::Connected => serve_connections(listener, &behaviour, stop),
+            Session::Connectionless => serve_datagrams(listener, &behaviour, stop),
+        })
+    }
+
+    fn start(
+        transport: &dyn Transport,
+        serve: impl FnOnce(&Listener, &Arc<AtomicBool>) + Send + 'static,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let listener = listen(&somewhere(transport, directory.path()), &Options::default()).unwrap();
+        let mut options = Options::default();
+        if !transport.traits().lossless {
+            options.receive_buffer = Some(4 << 20);
+        }
+        let listener = listen(&somewhere(transport, directory.path()), &options).unwrap();
         let (target, stop) = (listener.url().parse().unwrap(), Arc::new(AtomicBool::new(false)));
         let thread = thread::spawn({
             let stop = Arc::clone(&stop);
-            move || match transport.traits().session {
-                Session::Connected => serve_connections(&listener, &behaviour, &stop),
-                Session::Connectionless => serve_datagrams(&listener, behaviour, &stop),
-            }
+            move || serve(&listener, &stop)
         });
         Self { target, stop, thread: Some(thread), _directory: directory }
+    }
+
+    /// One that says the same over and over and does not listen.
+    pub(crate) fn talking(transport: &'static dyn Transport, words: Vec<u8>) -> Self {
+        Self::start(transport, move |listener, stop| {
+            let mut peers = Vec::new();
+            while !stop.load(SeqCst) {
+                if let Ok(peer) = listener.accept(a_while()) {
+                    let words = words.clone();
+                    peers.push(thread::spawn(move || {
+                        while peer.send_all(&words, Deadline::after_secs(5)).is_ok() {}
+                    }));
+                }
+            }
+            for peer in peers {
+                peer.join().unwrap();
+            }
+        })
     }
 
     /// Its address.
@@ -134,11 +167,12 @@ fn serve_peer(peer: &Endpoint, mut behaviour: impl Behaviour, stop: &AtomicBool)
     }
 }
 
-fn serve_datagrams(listener: &Listener, mut behaviour: impl Behaviour, stop: &AtomicBool) {
-    let mut buffer = vec![0; 1 << 18];
+fn serve_datagrams(listener: &Listener, behaviour: &impl Behaviour, stop: &AtomicBool) {
+    let (mut peers, mut buffer) = (HashMap::new(), vec![0; 1 << 18]);
     while !stop.load(SeqCst) {
         let Ok((received, from)) = listener.recv_from(&mut buffer, a_while()) else { continue };
-        for answer in behaviour.answer(&buffer[..received]).unwrap_or_default() {
+        let peer = peers.entry(from.clone()).or_insert_with(|| behaviour.clone());
+        for answer in peer.answer(&buffer[..received]).unwrap_or_default() {
             let _ = listener.send_to(&answer, &from, Deadline::after_secs(5));
         }
     }

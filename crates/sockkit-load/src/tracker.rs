@@ -113,11 +113,6 @@ impl Tracker {
         self.waiting
     }
 
-    /// Messages that were given up and have not been answered since.
-    pub(crate) fn lost(&self) -> u64 {
-        self.counters.lost
-    }
-
     /// The kernel has taken message [`Tracker::next`].
     pub(crate) fn sent(&mut self, times: Times) {
         let (next, size) = (self.next, self.ring.len() as u64);
@@ -177,6 +172,15 @@ impl Tracker {
             self.oldest += 1;
         }
         None
+    }
+
+    /// When the message was sent that was sent last of those that wait, if any does. Looks at many; not for every turn.
+    pub(crate) fn newest_waiting_ns(&self) -> Option<u64> {
+        let oldest = self.next.saturating_sub(self.ring.len() as u64);
+        let in_ring = (oldest..self.next).rev().map(|sequence| self.ring[self.slot(sequence)]);
+        let mut waiting = in_ring.filter(|message| message.state == State::Waiting);
+        let newest = waiting.next().map(|message| message.times);
+        newest.or(self.aside.back().map(|(_, times)| *times)).map(|times| times.sent_ns)
     }
 
     /// Gives up the messages that were sent at `until_ns` or before and have no answer. Answers how many those are.
@@ -389,7 +393,7 @@ mod tests {
             }
             assert_eq!(tracker.give_up(39), 0);
             assert_eq!(tracker.give_up(40), 1);
-            assert_eq!((tracker.waiting(), tracker.oldest_sent_ns(), tracker.lost()), (0, None, 1));
+            assert_eq!((tracker.waiting(), tracker.oldest_sent_ns(), tracker.counters().lost), (0, None, 1));
             assert_eq!(answer(&mut tracker, &content, 3), first(3, 40, true, false));
             let counters = tracker.counters();
             assert_eq!((counters.sent, counters.received, counters.lost), (4, Some(4), 0));
@@ -547,6 +551,8 @@ mod tests {
                 prop_assert_eq!(tracker.counters(), model.counters);
                 let waiting = model.messages.iter().position(|(answered, given_up)| !answered && !given_up);
                 prop_assert_eq!(tracker.oldest_sent_ns(), waiting.map(|sequence| sequence as u64));
+                let waiting = model.messages.iter().rposition(|(answered, given_up)| !answered && !given_up);
+                prop_assert_eq!(tracker.newest_waiting_ns(), waiting.map(|sequence| sequence as u64));
             }
         }
     }

@@ -6,23 +6,23 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::thread;
 use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use sockkit_sys::{Events, Ready};
 
 use crate::clock;
+use crate::courtesy::Courtesy;
 
 /// Between these bounds is the time before a message is due in which the thread does not sleep.
 const WAKE_EARLIER_NS: (u64, u64) = (10_000, 100_000);
 
-/// How often it asks in vain before it lets another thread have the processor for a moment: a server on the same one
-/// would otherwise answer only when the kernel takes the processor away from us, milliseconds later.
-const PATIENCE: u32 = 64;
+/// While an answer is outstanding: how often it asks in vain before it lets a server on the same processor have it, when
+/// it was not told to spin and when it was. While nothing is outstanding, no server needs it.
+const PATIENCE: (u32, u32) = (16, 64);
 
-/// How many sockets are told of at a time.
-const EVENTS: usize = 256;
+/// How many sockets are told of at a time. Fewer are all that were ready.
+pub(crate) const EVENTS: usize = 256;
 
 /// An epoll instance and the habits of waiting on it.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Waiter {
     edge: bool,
     events: Events,
     spin: bool,
-    in_vain: u32,
+    courtesy: Courtesy,
     wake_earlier_ns: u64,
 }
 
@@ -40,7 +40,8 @@ impl Waiter {
     /// has come since it was last told of, which saves the kernel one look at each socket a turn.
     pub(crate) fn new(spin: bool, edge: bool) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        Ok(Self { epoll, edge, events: Events::new(EVENTS), spin, in_vain: 0, wake_earlier_ns: 50_000 })
+        let courtesy = Courtesy::new(if spin { PATIENCE.1 } else { PATIENCE.0 });
+        Ok(Self { epoll, edge, events: Events::new(EVENTS), spin, courtesy, wake_earlier_ns: 50_000 })
     }
 
     /// Waits for a socket too; `index` is told with it.
@@ -54,16 +55,23 @@ impl Waiter {
     }
 
     /// Waits until a socket is ready, `due_ns` has nearly come, or `until_ns` has come. Answers how many sockets are
-    /// ready, at most 256.
-    pub(crate) fn wait(&mut self, now: u64, due_ns: Option<u64>, until_ns: u64) -> io::Result<usize> {
-        let sleep_until =
-            due_ns.map_or(until_ns, |due| until_ns.min(due.saturating_sub(self.wake_earlier_ns)));
-        if self.spin || sleep_until <= now {
+    /// ready, at most [`EVENTS`]. `awaited` is whether the peer has something to do.
+    pub(crate) fn wait(
+        &mut self,
+        now_ns: u64,
+        due_ns: Option<u64>,
+        until_ns: u64,
+        awaited: bool,
+    ) -> io::Result<usize> {
+        let wake_ns = due_ns.map_or(u64::MAX, |due_ns| due_ns.saturating_sub(self.wake_earlier_ns));
+        let sleep_until = until_ns.min(wake_ns);
+        if self.spin || sleep_until <= now_ns {
             let found = self.events.wait(self.epoll.0.as_fd(), Some(Duration::ZERO))?;
-            self.note_poll(found, due_ns.is_some());
+            self.note_poll(found, awaited);
             return Ok(found);
         }
-        let found = self.events.wait(self.epoll.0.as_fd(), Some(Duration::from_nanos(sleep_until - now)))?;
+        let found =
+            self.events.wait(self.epoll.0.as_fd(), Some(Duration::from_nanos(sleep_until - now_ns)))?;
         if found == 0 && due_ns.is_some() {
             self.note_sleep(clock::now_ns().saturating_sub(sleep_until));
         }
@@ -75,16 +83,10 @@ impl Waiter {
         self.events.get(index)
     }
 
-    fn note_poll(&mut self, found: usize, for_schedule: bool) {
-        if found > 0 {
-            self.in_vain = 0;
-            return;
-        }
-        self.in_vain += 1;
-        // Who asked for spinning has a processor for it, most likely; who did not may have none to spare.
-        if self.in_vain >= PATIENCE || (for_schedule && !self.spin) {
-            self.in_vain = 0;
-            thread::yield_now();
+    fn note_poll(&mut self, found: usize, awaited: bool) {
+        match found == 0 && awaited {
+            true => _ = self.courtesy.in_vain(),
+            false => self.courtesy.reset(),
         }
     }
 

@@ -606,7 +606,7 @@ mod tests {
         way.send(server.as_fd(), b"answer").unwrap();
         let mut buffer = [0; 16];
         let (length, from) = client.recv_from(&mut buffer).unwrap();
-        assert_eq!((&buffer[..length], from), (&b"answer"[..], (([127, 0, 0, 2], port)).into()));
+        assert_eq!((&buffer[..length], from), (&b"answer"[..], ([127, 0, 0, 2], port).into()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use anyhow::Result;
 use sockkit_stats::{Conclusion, Rules, result};
 
 use super::order::Order;
+use super::pace::Pace;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::taking::Taker;
@@ -60,10 +61,9 @@ pub(super) struct Findings {
     pub(super) measured: Measured,
     pub(super) conclusion: Conclusion,
     pub(super) stopped: Stopped,
-    pub(super) run: Duration,
     /// Blocks without which no verdict is possible.
     pub(super) blocks_needed: usize,
-    /// How long a block took, on average.
+    /// How long a block took in the end.
     pub(super) block: Duration,
     /// Whether disturbed runs were kept because a third of the budget had gone into repeats.
     pub(super) gave_up_repeating: bool,
@@ -76,48 +76,65 @@ impl Course<'_> {
         let mut order = Order::new(self.plan.arms.len(), &self.plan.cells, self.seed);
         let needed = self.plan.blocks_needed(&self.rules);
         let overhead = self.warm(&taker, progress)?;
-        let runs = order.len() * self.blocks_aim;
-        let slot = self.budget.slot(taker.elapsed(), runs);
-        let lengths = Lengths::of_slot(slot, overhead, self.wanted);
-        let setup = Setup::new(self.workload, self.seed, lengths.warmup, lengths.duration)?;
-        let guess = (lengths.total() + overhead) * u32::try_from(order.len()).unwrap_or(u32::MAX);
+        let (runs, blocks) = (order.len(), self.blocks_aim);
+        let mut pace = Pace::new(self.budget, self.wanted, runs, blocks, taker.elapsed(), overhead);
+        let Lengths { warmup, duration } = pace.lengths();
+        let setup = Setup::new(self.workload, self.seed, warmup, duration)?;
 
         let mut tally = Tally::new(&self.plan.arms, &setup);
         let mut conclusion = Conclusion::default();
-        let mut block = guess;
-        let begun = taker.elapsed();
         let stopped = loop {
-            let enough = tally.blocks() >= needed as u64;
-            if let Some(interrupted) = taker.interrupted() {
-                break Stopped::Interrupted(interrupted);
+            let missing = (needed as u64).saturating_sub(tally.blocks());
+            pace.fit(taker.elapsed(), missing as usize);
+            if let Some(stopped) = self.stopped(&taker, &tally, pace.block(), missing == 0, &conclusion) {
+                break stopped;
             }
-            if enough && conclusion.narrow {
-                break Stopped::Precision;
-            }
-            if tally.blocks() >= self.blocks_max {
-                break Stopped::Blocks;
-            }
-            // The first block was planned for, so it has room unless something took much longer than it should.
-            if !self.budget.has_room(taker.elapsed(), block, enough) {
-                break Stopped::Budget;
-            }
-            progress
-                .block(tally.blocks(), (tally.blocks() + self.expected(&taker, block)).min(self.blocks_max));
+            progress.block(tally.blocks(), self.expected(&taker, &tally, pace.block()));
+            let Lengths { warmup, duration } = pace.lengths();
+            let setup = setup.lasting(warmup, duration);
             match self.block(&mut taker, &mut order, &setup, &mut tally, progress)? {
                 Some(taken) => tally.add(taken),
                 None => break taker.interrupted().map_or(Stopped::Budget, Stopped::Interrupted),
             }
-            block = (taker.elapsed() - begun) / u32::try_from(tally.blocks()).unwrap_or(u32::MAX);
+            pace.note(taker.spent());
             if tally.blocks() >= self.rules.blocks_min as u64 {
-                conclusion = tally.conclude(&self.plan.cells, &self.rules, self.plan.saved_arms());
+                conclusion = self.conclude(&tally);
                 progress.concluded(&conclusion);
             }
         };
-        let conclusion = tally.conclude(&self.plan.cells, &self.rules, self.plan.saved_arms());
-        let gave_up_repeating = taker.has_given_up_repeating();
-        let measured = tally.finish();
-        let run = lengths.duration;
-        Ok(Findings { measured, conclusion, stopped, run, blocks_needed: needed, block, gave_up_repeating })
+        Ok(Findings {
+            conclusion: self.conclude(&tally),
+            measured: tally.finish(),
+            stopped,
+            blocks_needed: needed,
+            block: pace.block(),
+            gave_up_repeating: taker.has_given_up_repeating(),
+        })
+    }
+
+    fn conclude(&self, tally: &Tally) -> Conclusion {
+        tally.conclude(&self.plan.cells, &self.rules, self.plan.saved_arms())
+    }
+
+    /// Why no other block is begun, if none is.
+    fn stopped(
+        &self,
+        taker: &Taker<'_>,
+        tally: &Tally,
+        block: Duration,
+        enough: bool,
+        conclusion: &Conclusion,
+    ) -> Option<Stopped> {
+        if let Some(interrupted) = taker.interrupted() {
+            return Some(Stopped::Interrupted(interrupted));
+        }
+        if enough && conclusion.narrow {
+            return Some(Stopped::Precision);
+        }
+        if tally.blocks() >= self.blocks_max {
+            return Some(Stopped::Blocks);
+        }
+        (!self.budget.has_room(taker.elapsed(), block, enough)).then_some(Stopped::Budget)
     }
 
     /// Runs every arm once without recording it, if there is time for that. Answers what a run takes beside what is
@@ -162,10 +179,11 @@ impl Course<'_> {
         Ok(Some(taken))
     }
 
-    /// Blocks that will still fit.
-    fn expected(&self, taker: &Taker<'_>, block: Duration) -> u64 {
+    /// How many blocks it will be in the end.
+    fn expected(&self, taker: &Taker<'_>, tally: &Tally, block: Duration) -> u64 {
         let left = self.budget.0.saturating_sub(taker.elapsed());
-        (left.as_secs_f64() / block.as_secs_f64().max(1e-3)) as u64
+        let more = (left.as_secs_f64() / block.as_secs_f64().max(1e-3)) as u64;
+        (tally.blocks() + more).min(self.blocks_max)
     }
 }
 
@@ -174,7 +192,7 @@ impl Findings {
     pub(super) fn experiment(&self, course: &Course<'_>) -> result::Experiment {
         result::Experiment {
             blocks: self.measured.blocks,
-            run_seconds: self.run.as_secs_f64(),
+            run_seconds: self.measured.run_seconds(),
             stopped: self.stopped.name().to_owned(),
             precision: course.rules.precision,
             threshold: course.rules.threshold,

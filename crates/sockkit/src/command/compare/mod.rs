@@ -1,6 +1,6 @@
 //! `sockkit compare`: several arms, in blocks, until it is known by how much they differ.
 //!
-//! `plan` says what is measured, `saved` reads what was measured before; `order` and `timing` say when and how long;
+//! `plan` says what is measured, `saved` reads what was measured before; `order`, `timing` and `pace` say when and how long;
 //! these decide and touch no socket. `conduct` runs the blocks, `taking` one run with its repeats, by the rules of
 //! `disturbance`; `tally` keeps what complete blocks have found. What follows from it is said by `sockkit_stats`;
 //! `warnings` and `fairness` say what to bear in mind, `failing` makes an exit code of it.
@@ -10,6 +10,7 @@ mod disturbance;
 mod failing;
 mod fairness;
 mod order;
+mod pace;
 mod plan;
 mod preview;
 mod progress;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use sockkit_core::{Error, ErrorKind};
 use sockkit_stats::Rules;
-use sockkit_stats::result::{Document, Metric, SCHEMA, Verdict};
+use sockkit_stats::result::{Arm, Document, Metric, Mode, SCHEMA, Verdict};
 
 use self::conduct::{Course, Findings, Stopped};
 use self::order::Order;
@@ -37,7 +38,9 @@ use crate::command::outputs::Outputs;
 use crate::command::signals::Signals;
 use crate::command::{file, output};
 use crate::exit::Mismatch;
+use crate::render::figures;
 use crate::render::json::json;
+use crate::render::warn;
 
 /// The budget of `--quick`.
 const QUICK: Duration = Duration::from_secs(10);
@@ -137,7 +140,7 @@ fn document(args: &CompareArgs, course: &Course<'_>, survey: &Survey, findings: 
     };
     document.warnings.extend(warnings::of(&document, course, findings));
     if let Some(saved) = &course.plan.saved {
-        document.warnings.extend(saved.differences(&document, &args.workload));
+        document.warnings.extend(saved.differences(&document, &args.workload, &course.rules));
     }
     document
 }
@@ -150,9 +153,23 @@ fn end(args: &CompareArgs, document: &Document, findings: &Findings) -> Result<(
     if let Some(corruption) = &findings.measured.first_corruption {
         return Err(Mismatch(format!("an answer was wrong: {corruption}")).into());
     }
+    if let Some(silent) = document.arms.iter().find(|arm| is_silent(arm)) {
+        let cause = format!("none of {} messages was answered", figures::count(silent.counters.sent));
+        return Err(Error::new(ErrorKind::TimedOut, "measure", &silent.target, cause).into());
+    }
     if let Some(fail_if) = args.saved.fail_if {
         let metrics: Vec<Metric> = args.saved.fail_on.iter().map(|&name| name.into()).collect();
+        if findings.measured.blocks < findings.blocks_needed as u64 {
+            warn("--fail-if has looked at verdicts of which there can be none with so few blocks");
+        }
         failing::check(document, fail_if, &metrics)?;
     }
     Ok(())
+}
+
+/// Whether a peer that ought to answer never did.
+fn is_silent(arm: &Arm) -> bool {
+    matches!(arm.mode, Mode::Echo | Mode::Connect)
+        && arm.counters.sent > 0
+        && arm.counters.received == Some(0)
 }

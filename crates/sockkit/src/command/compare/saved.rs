@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sockkit_core::{Error, ErrorKind};
+use sockkit_stats::Rules;
 use sockkit_stats::result::{self, Document, Environment, Mode};
 
 use super::fairness;
@@ -58,12 +59,18 @@ impl Saved {
     }
 
     /// What differs between then and now, beside what was to be compared: one sentence each.
-    pub(super) fn differences(&self, now: &Document, workload: &WorkloadArgs) -> Vec<String> {
+    pub(super) fn differences(&self, now: &Document, workload: &WorkloadArgs, rules: &Rules) -> Vec<String> {
         let mut differences: Vec<_> = of_environments(&self.document.environment, &now.environment).collect();
         differences.extend(self.flags(workload));
         for arm in &now.arms {
             match self.document.arms.iter().find(|saved| is_same(saved, arm)) {
                 None => differences.push(format!("{} was not measured then", fairness::name(arm, now))),
+                Some(saved) if saved.samples.len() < rules.blocks_min => {
+                    let (name, rounds) = (fairness::name(arm, now), saved.samples.len());
+                    let needed = rules.blocks_min;
+                    differences
+                        .push(format!("{name} had {rounds} rounds then, and a verdict takes {needed}"));
+                }
                 Some(saved) => differences.extend(of_arms(saved, arm, now)),
             }
         }

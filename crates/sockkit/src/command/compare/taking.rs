@@ -10,6 +10,7 @@ use sockkit_load::Observer;
 
 use super::disturbance::{Meters, Reading, Whose};
 use super::order::Run;
+use super::pace::Spent;
 use super::tally::{Taken, Tally};
 use super::timing::Budget;
 use crate::command::measure::{Arm, Round, Setup, round};
@@ -30,6 +31,8 @@ pub(super) struct Taker<'a> {
     meters: Meters,
     start: Instant,
     budget: Budget,
+    /// All runs that were to count, with their repeats.
+    spent: Spent,
     /// Time that went into runs that were repeated.
     repeat_time: Duration,
     interrupted: Cell<Option<Interrupted>>,
@@ -38,7 +41,8 @@ pub(super) struct Taker<'a> {
 impl<'a> Taker<'a> {
     pub(super) fn new(arms: &'a [Arm], signals: &'a Signals, start: Instant, budget: Budget) -> Self {
         let (meters, interrupted) = (Meters::new(), Cell::new(None));
-        Self { arms, signals, meters, start, budget, repeat_time: Duration::ZERO, interrupted }
+        let (spent, repeat_time) = (Spent::default(), Duration::ZERO);
+        Self { arms, signals, meters, start, budget, spent, repeat_time, interrupted }
     }
 
     /// Time since the beginning of the comparison.
@@ -52,6 +56,11 @@ impl<'a> Taker<'a> {
             self.interrupted.set(self.signals.check().err());
         }
         self.interrupted.get()
+    }
+
+    /// All runs that were to count so far, with their repeats.
+    pub(super) fn spent(&self) -> Spent {
+        self.spent
     }
 
     /// Whether disturbed runs were kept because a third of the budget had gone into repeats.
@@ -79,11 +88,12 @@ impl<'a> Taker<'a> {
             let whose = whose(&self.arms[run.arm], &round.outcome.address);
             let disturbance =
                 readings.and_then(|(begin, end)| self.meters.disturbance((&begin, &end), &round, whose));
-            let spent = self.repeat_time + begun.elapsed();
+            let took = begun.elapsed();
+            self.spent = Spent { runs: self.spent.runs + 1, time: self.spent.time + took };
             match disturbance {
                 Some(disturbance) if repeats < REPEATS_MAX && !self.has_given_up_repeating() => {
                     tally.count_repeat(disturbance);
-                    self.repeat_time = spent;
+                    self.repeat_time += took;
                     repeats += 1;
                 }
                 _ => {

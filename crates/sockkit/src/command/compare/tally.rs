@@ -112,3 +112,12 @@ pub(super) struct Measured {
     pub(super) kept_disturbed: u64,
     pub(super) first_corruption: Option<String>,
 }
+
+impl Measured {
+    /// How long a run was measured, on average.
+    pub(super) fn run_seconds(&self) -> f64 {
+        let seconds: f64 = self.arms.iter().map(|arm| arm.seconds).sum();
+        let rounds: u64 = self.arms.iter().map(|arm| arm.rounds).sum();
+        seconds / rounds.max(1) as f64
+    }
+}

@@ -108,9 +108,9 @@ impl fmt::Display for Warning {
 /// All that apply.
 pub(super) fn of(document: &Document, course: &Course<'_>, findings: &Findings) -> Vec<String> {
     let mut warnings = of_course(document, course, findings);
-    warnings.extend(of_noise(document));
+    warnings.extend(of_noise(document, course.rules.precision));
     warnings.extend(document.arms.iter().flat_map(|arm| of_arm(arm, &fairness::name(arm, document))));
-    warnings.extend(of_missing(document, findings.run.as_secs_f64()));
+    warnings.extend(of_missing(document, findings.measured.run_seconds()));
     let shares = document.environment.cores == 1 || course.workload.placement == Placement::SameCore;
     if shares && document.arms.iter().any(|arm| arm.embedded) {
         warnings.push(Warning::OneProcessor);
@@ -142,10 +142,12 @@ fn of_course(document: &Document, course: &Course<'_>, findings: &Findings) -> V
     warnings
 }
 
-fn of_noise(document: &Document) -> impl Iterator<Item = Warning> {
-    document.noise_floor.iter().filter_map(|noise| {
+/// Two runs of the same seem to differ in one of twenty metrics by chance alone. So it is told only where they do by more
+/// than what is precise enough.
+fn of_noise(document: &Document, precision: f64) -> impl Iterator<Item = Warning> {
+    document.noise_floor.iter().filter_map(move |noise| {
         let ratio = noise.ratio?;
-        let differs = ratio.low? > 1.0 || ratio.high? < 1.0;
+        let differs = ratio.low? > 1.0 + precision || ratio.high? < 1.0 / (1.0 + precision);
         let (target, metric) = (noise.arm.clone(), noise.metric);
         differs.then_some(Warning::BaselineDiffersFromItself { target, metric, ratio })
     })

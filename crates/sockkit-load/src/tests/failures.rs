@@ -1,0 +1,128 @@
+//! Peers that are not there, go away or say nothing.
+
+use sockkit_core::{ErrorKind, Target, listen};
+
+use super::*;
+
+/// An address at which nobody listens: one was free a moment ago.
+fn nobody(scheme: &str) -> Target {
+    let listener = listen(&format!("{scheme}://127.0.0.1:0").parse().unwrap(), &Default::default()).unwrap();
+    listener.url().parse().unwrap()
+}
+
+fn failure(target: &Target, workload: &Workload) -> (ErrorKind, String) {
+    let error = run(target, workload, &mut Nobody).expect_err("the run should have failed");
+    (error.kind(), error.to_string())
+}
+
+#[test]
+fn a_peer_that_is_not_there_is_named() {
+    let target = nobody("tcp");
+    for mode in [crate::Mode::Echo, crate::Mode::Connect, crate::Mode::Send] {
+        let (kind, text) = failure(&target, &Workload { mode, ..workload() });
+        assert_eq!(kind, ErrorKind::Unreachable);
+        assert!(text.contains(&target.to_string()) && text.contains("refused"), "{text}");
+    }
+    let target = nobody("udp");
+    for connections in [1, 3] {
+        let (kind, text) = failure(&target, &Workload { connections, ..workload() });
+        assert_eq!(kind, ErrorKind::Unreachable);
+        assert!(text.contains(&target.to_string()) && text.contains("refused"), "{text}");
+    }
+}
+
+#[test]
+fn a_peer_that_closes_breaks_the_run() {
+    for scheme in ["tcp", "unix", "unix-seqpacket"] {
+        for (connections, depth, spin) in [(1, 1, false), (1, 1, true), (1, 16, false), (4, 2, false)] {
+            let mut left = 5;
+            let server = Server::new(by_name(scheme), move |message: &[u8]| {
+                left -= 1;
+                (left > 0).then(|| vec![message.to_vec()])
+            });
+            let duration = Duration::from_secs(30);
+            let workload = Workload { connections, depth, spin, duration, ..workload() };
+            let before = Instant::now();
+            let (kind, text) = failure(server.target(), &workload);
+            assert_eq!(kind, ErrorKind::Broken, "{text}");
+            assert!(text.contains(&server.target().to_string()), "{text}");
+            assert!(before.elapsed() < Duration::from_secs(20));
+        }
+    }
+}
+
+#[test]
+fn the_end_is_not_taken_for_an_empty_message() {
+    for depth in [1, 4] {
+        let mut left = 5;
+        let server = Server::new(by_name("unix-seqpacket"), move |message: &[u8]| {
+            left -= 1;
+            (left > 0).then(|| vec![message.to_vec()])
+        });
+        let workload = Workload { size: 0, depth, duration: Duration::from_secs(30), ..workload() };
+        assert_eq!(failure(server.target(), &workload).0, ErrorKind::Broken);
+    }
+}
+
+#[test]
+fn a_stream_that_falls_silent_times_out() {
+    for scheme in ["tcp", "unix"] {
+        for (connections, depth, spin) in [(1, 1, false), (1, 1, true), (1, 4, false), (3, 2, false)] {
+            let mut left = 5;
+            let server = Server::new(by_name(scheme), move |message: &[u8]| {
+                left -= 1;
+                Some(if left > 0 { vec![message.to_vec()] } else { vec![] })
+            });
+            let (duration, timeout) = (Duration::from_secs(30), Duration::from_millis(300));
+            let workload = Workload { connections, depth, spin, duration, timeout, ..workload() };
+            let before = Instant::now();
+            let (kind, text) = failure(server.target(), &workload);
+            assert_eq!(kind, ErrorKind::TimedOut, "{text}");
+            assert!(before.elapsed() >= timeout && before.elapsed() < Duration::from_secs(20));
+        }
+    }
+}
+
+#[test]
+fn messages_to_a_silent_peer_are_lost_and_the_run_ends() {
+    for scheme in ["udp", "unix-dgram", "unix-seqpacket"] {
+        for (connections, depth) in [(1, 1), (1, 4), (3, 1)] {
+            let server = Server::new(by_name(scheme), |_: &[u8]| Some(vec![]));
+            let timeout = Duration::from_millis(50);
+            let workload = Workload { connections, depth, timeout, ..workload() };
+            let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+            let counters = outcome.counters;
+            assert_eq!((counters.received, counters.lost, outcome.messages), (Some(0), counters.sent, 0));
+            assert!(counters.sent > 0);
+        }
+    }
+}
+
+#[test]
+fn an_answer_after_its_time_is_late_and_not_lost() {
+    for (connections, depth) in [(1, 1), (1, 2)] {
+        let mut messages = 0;
+        let server = Server::new(by_name("udp"), move |message: &[u8]| {
+            messages += 1;
+            if messages == 3 {
+                std::thread::sleep(Duration::from_millis(400));
+            }
+            echo(message)
+        });
+        let (timeout, duration) = (Duration::from_millis(150), Duration::from_millis(1500));
+        let pacing = if depth == 1 { Pacing::Closed } else { open(100.0) };
+        let workload = Workload { connections, depth, timeout, duration, pacing, ..workload() };
+        let counters = run(server.target(), &workload, &mut Nobody).unwrap().counters;
+        assert!(counters.late > 0, "{counters:?}");
+        assert_eq!(counters.received.unwrap() + counters.lost, counters.sent, "{counters:?}");
+    }
+}
+
+#[test]
+fn a_processor_that_is_not_there_is_refused() {
+    let server = Server::new(by_name("udp"), echo);
+    let workload = Workload { cpus: Some(vec![1000]), ..workload() };
+    let (kind, text) = failure(server.target(), &workload);
+    assert_eq!(kind, ErrorKind::Usage);
+    assert!(text.starts_with("cannot run on processor 1000"), "{text}");
+}

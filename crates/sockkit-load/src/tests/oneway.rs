@@ -1,0 +1,108 @@
+//! One way, and connections that come and go.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use sockkit_core::Session;
+
+use super::*;
+use crate::Mode;
+
+#[test]
+fn what_is_sent_has_arrived_when_it_is_counted() {
+    for transport in transports() {
+        for (connections, size) in [(1, 32_768), (3, 100)] {
+            let arrived = Arc::new(AtomicU64::new(0));
+            let counter = Arc::clone(&arrived);
+            let server = Server::new(transport, move |bytes: &[u8]| {
+                counter.fetch_add(bytes.len() as u64, SeqCst);
+                Some(vec![])
+            });
+            let duration = Duration::from_millis(60);
+            let workload = Workload { mode: Mode::Send, size, connections, duration, ..workload() };
+            let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+            let (name, counters) = (transport.scheme(), outcome.counters);
+            eprintln!("{name} {connections} x {size}: {counters:?} {:?}", outcome.elapsed);
+            assert!(outcome.elapsed >= duration && outcome.messages <= counters.sent, "{name}");
+            assert_eq!((outcome.response.count(), counters.lost, counters.corrupted), (0, 0, 0), "{name}");
+            if transport.traits().session == Session::Connected {
+                assert_eq!(counters.received, Some(counters.sent), "{name}");
+                // The last message of a stream may have been cut off by the end.
+                let (size, connections) = (size as u64, connections as u64);
+                let (least, bytes) = (counters.sent * size, arrived.load(SeqCst));
+                assert!((least..least + connections * size).contains(&bytes), "{name}: {bytes} of {least}");
+            } else {
+                assert_eq!(counters.received, None, "{name}");
+                assert!(outcome.bytes == outcome.messages * size as u64, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_echoes_what_it_should_discard_does_no_harm() {
+    for scheme in ["tcp", "unix", "unix-seqpacket", "udp"] {
+        let server = Server::new(by_name(scheme), echo);
+        let workload = Workload { mode: Mode::Send, size: 20_000, ..workload() };
+        let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+        assert!(outcome.counters.sent > 0, "{scheme}");
+    }
+}
+
+#[test]
+fn what_a_peer_sends_by_itself_is_counted() {
+    for scheme in ["tcp", "unix"] {
+        for connections in [1, 2] {
+            let server = Server::talking(by_name(scheme), vec![b'x'; 10_000]);
+            let workload = Workload { mode: Mode::Receive, size: 512, connections, ..workload() };
+            let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+            assert!(outcome.bytes > 0 && outcome.messages.abs_diff(outcome.bytes / 512) <= 2, "{outcome:?}");
+            assert_eq!(outcome.counters.received, Some(outcome.counters.sent));
+        }
+    }
+    // Of messages each is asked for.
+    for scheme in ["udp", "unix-dgram", "unix-seqpacket"] {
+        let server = Server::new(by_name(scheme), |_: &[u8]| Some(vec![vec![b'x'; 100]]));
+        for depth in [1, 4] {
+            let workload = Workload { mode: Mode::Receive, size: 512, depth, ..workload() };
+            let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+            assert_clean(&outcome);
+            assert_eq!(outcome.bytes, 100 * outcome.messages);
+        }
+    }
+}
+
+#[test]
+fn connections_come_and_go() {
+    for transport in transports() {
+        let server = Server::new(transport, echo);
+        for (connections, threads, size) in [(1, 1, 64), (5, 2, 1000), (2, 1, 0)] {
+            let mode = Mode::Connect;
+            let workload = Workload { mode, connections, threads, size, ..workload() };
+            let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+            eprintln!("{} {connections} x {size}: {:?}", transport.scheme(), outcome.counters);
+            assert_clean(&outcome);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_answer_to_a_connection_is_counted() {
+    for scheme in ["tcp", "unix-seqpacket", "udp"] {
+        let wrong = Arc::new(AtomicU64::new(0));
+        let (counter, all) = (Arc::clone(&wrong), Arc::new(AtomicU64::new(0)));
+        let server = Server::new(by_name(scheme), move |message: &[u8]| {
+            let mut answer = message.to_vec();
+            if all.fetch_add(1, SeqCst) % 5 == 2 {
+                counter.fetch_add(1, SeqCst);
+                answer[20] ^= 1;
+            }
+            Some(vec![answer])
+        });
+        let workload = Workload { mode: Mode::Connect, ..workload() };
+        let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+        let counters = outcome.counters;
+        assert_eq!(counters.corrupted, wrong.load(SeqCst), "{scheme}");
+        assert_eq!(counters.sent, counters.received.unwrap() + counters.corrupted, "{scheme}");
+    }
+}
