@@ -1,8 +1,8 @@
-//! One connection with one message at a time: nothing between the send and the receive.
+//! One connection with one message at a time: nothing between a receive and the next send.
 //!
 //! There is one socket to wait for, so the thread waits in the receive itself, or asks it again and again where it is to
-//! spin. The clock is read once a turn: the moment of an answer is the moment of the next send. Only long messages take
-//! time to make and to check, so there it is read twice.
+//! spin. The clock is read once a turn: the moment of an answer is the moment of the next send. So that it really is, the
+//! next message is ready by then, and the answer is checked and entered in the books while the peer has the next one.
 
 use std::io;
 use std::mem;
@@ -33,9 +33,6 @@ const DOZE_NS: u64 = 20_000_000;
 /// How often the socket is asked in vain before the clock is looked at, and a server may have the processor.
 const PATIENCE: u32 = 64;
 
-/// Messages from this size on are not made, nor checked, in measured time.
-const LONG: usize = 1024;
-
 /// What both kinds have.
 struct Common<'a> {
     endpoint: Endpoint,
@@ -48,7 +45,9 @@ struct Common<'a> {
     looked_ns: u64,
     quickack: bool,
     timeout_ns: u64,
+    /// The message that is sent, or will be, and the one that was sent before it.
     output: Vec<u8>,
+    other: Vec<u8>,
     input: Vec<u8>,
 }
 
@@ -80,6 +79,7 @@ impl<'a> Common<'a> {
             quickack: workload.tuning.quickack,
             timeout_ns,
             output: vec![0; workload.size],
+            other: vec![0; workload.size],
             // One byte more than an answer may have shows one that has too many.
             input: vec![0; workload.size + 1],
             endpoint,
@@ -87,10 +87,14 @@ impl<'a> Common<'a> {
         })
     }
 
-    /// Makes a message, and answers when it is about to be sent.
-    fn make(&mut self, sequence: u64, now_ns: u64) -> u64 {
-        self.content.write(sequence, 0, &mut self.output);
-        if self.output.len() < LONG { now_ns } else { clock::now_ns() }
+    /// Makes a message, to be sent next. The one that was made before it may still be on its way into the socket.
+    fn make(&mut self, sequence: u64) {
+        self.content.write(sequence, 0, &mut self.other);
+    }
+
+    /// Turns to the message that was made.
+    fn turn_over(&mut self) {
+        mem::swap(&mut self.output, &mut self.other);
     }
 
     /// Waits until something can be sent, or received, but not long.
@@ -125,7 +129,14 @@ impl<'a> Common<'a> {
 }
 
 /// A connection that carries bytes.
-pub(crate) struct AloneStream<'a>(Common<'a>);
+pub(crate) struct AloneStream<'a> {
+    common: Common<'a>,
+    /// How many messages were answered.
+    answered: u64,
+    corrupted: u64,
+    /// When the last of these was sent and when it was answered, while it has not been checked.
+    unchecked: Option<(u64, u64)>,
+}
 
 impl<'a> AloneStream<'a> {
     pub(crate) fn new(
@@ -135,24 +146,28 @@ impl<'a> AloneStream<'a> {
         workload: &Workload,
         window: &'a Window,
     ) -> Result<Self, Error> {
-        Common::new(endpoint, content, connection, workload, window).map(Self)
+        let common = Common::new(endpoint, content, connection, workload, window)?;
+        Ok(Self { common, answered: 0, corrupted: 0, unchecked: None })
     }
 
-    /// Sends the message and receives its echo. Answers when that had come, or `None` if it is not waited for any more.
+    /// Sends the message, does what is left to be done with the one before and for the one after it, and receives the
+    /// echo. Answers when that had come, or `None` if it is not waited for any more.
     fn exchange(&mut self, recorder: &mut Recorder<'_>, sent_ns: u64) -> Result<Option<u64>, Error> {
-        let size = self.0.output.len();
+        let size = self.common.output.len();
         let (mut written, mut got) = (self.try_send(recorder, 0)?, 0);
+        self.check(recorder);
+        self.common.make(self.answered + 1);
         let mut heard_ns = sent_ns;
         while got < size {
             if written < size {
                 // Longer than the buffers on the way: it has to be received while it is still being sent.
                 recorder.calls += 1;
-                let flags = self.0.wait(PollFlags::POLLIN | PollFlags::POLLOUT)?;
+                let flags = self.common.wait(PollFlags::POLLIN | PollFlags::POLLOUT)?;
                 if flags.contains(PollFlags::POLLOUT) {
                     written += self.try_send(recorder, written)?;
                 }
                 if flags.is_empty() {
-                    let looked_ns = self.0.look();
+                    let looked_ns = self.common.look();
                     if self.is_hopeless(recorder, looked_ns, heard_ns)? {
                         return Ok(None);
                     }
@@ -168,7 +183,7 @@ impl<'a> AloneStream<'a> {
                     }
                 }
                 None => {
-                    if let Some(looked_ns) = self.0.in_vain()
+                    if let Some(looked_ns) = self.common.in_vain()
                         && self.is_hopeless(recorder, looked_ns, heard_ns)?
                     {
                         return Ok(None);
@@ -176,15 +191,33 @@ impl<'a> AloneStream<'a> {
                 }
             }
         }
-        self.0.courtesy.reset();
-        Ok(Some(clock::now_ns()))
+        let now_ns = clock::now_ns();
+        self.common.courtesy.reset();
+        self.common.turn_over();
+        self.answered += 1;
+        self.unchecked = Some((sent_ns, now_ns));
+        Ok(Some(now_ns))
+    }
+
+    /// Checks the last answer, if that has not been done, and enters it in the books.
+    fn check(&mut self, recorder: &mut Recorder<'_>) {
+        let Some((sent_ns, now_ns)) = self.unchecked.take() else { return };
+        let Common { content, input, connection, scrutiny, .. } = &self.common;
+        let (sequence, size) = (self.answered - 1, content.size());
+        match content.check_part(sequence, 0, &input[..size], *scrutiny) {
+            Ok(()) => recorder.answered(Times { sent_ns, due_ns: sent_ns }, now_ns, 1, size as u64),
+            Err(wrong) => {
+                self.corrupted += 1;
+                recorder.corrupted(now_ns, *connection, Some(sequence), wrong);
+            }
+        }
     }
 
     fn try_send(&self, recorder: &mut Recorder<'_>, from: usize) -> Result<usize, Error> {
         recorder.calls += 1;
-        match sockkit_sys::send(self.0.endpoint.as_fd(), &self.0.output[from..]) {
+        match sockkit_sys::send(self.common.endpoint.as_fd(), &self.common.output[from..]) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            result => result.map_err(|error| self.0.failed("send to", &error)),
+            result => result.map_err(|error| self.common.failed("send to", &error)),
         }
     }
 
@@ -194,40 +227,40 @@ impl<'a> AloneStream<'a> {
         got: usize,
         at_once: bool,
     ) -> Result<Option<usize>, Error> {
-        let socket = self.0.endpoint.as_fd();
-        if self.0.quickack {
+        let socket = self.common.endpoint.as_fd();
+        if self.common.quickack {
             recorder.calls += 1;
             tuning::quickack(socket);
         }
         recorder.calls += 1;
-        let size = self.0.output.len();
-        let buffer = &mut self.0.input[got..size];
-        let received = match at_once || self.0.spin {
+        let size = self.common.output.len();
+        let buffer = &mut self.common.input[got..size];
+        let received = match at_once || self.common.spin {
             true => sockkit_sys::recv(socket, buffer),
             false => sockkit_sys::recv_waiting(socket, buffer),
         };
         match received {
-            Ok(0) => Err(self.0.closed()),
+            Ok(0) => Err(self.common.closed()),
             Ok(length) => Ok(Some(length)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(self.0.failed("receive from", &error)),
+            Err(error) => Err(self.common.failed("receive from", &error)),
         }
     }
 
     /// Whether the answer is not waited for any more, because the run is over. Fails if it has taken too long.
     fn is_hopeless(&self, recorder: &mut Recorder<'_>, looked_ns: u64, heard_ns: u64) -> Result<bool, Error> {
-        let goes_on = recorder.turn(self.0.looked_ns);
-        if self.0.window.is_cut_short() {
+        let goes_on = recorder.turn(self.common.looked_ns);
+        if self.common.window.is_cut_short() {
             return Ok(true);
         }
-        if looked_ns.saturating_sub(heard_ns) < self.0.timeout_ns {
+        if looked_ns.saturating_sub(heard_ns) < self.common.timeout_ns {
             return Ok(false);
         }
         // After a wrong byte it may be that bytes are missing, and that is told already.
         if !goes_on && recorder.first_corruption().is_some() {
             return Ok(true);
         }
-        let error = Error::new(ErrorKind::TimedOut, "receive from", self.0.endpoint.url(), "timed out");
+        let error = Error::new(ErrorKind::TimedOut, "receive from", self.common.endpoint.url(), "timed out");
         Err(match recorder.first_corruption() {
             Some(text) => error.with_advice(format!("an answer had been wrong before: {text}")),
             None => error,
@@ -237,27 +270,21 @@ impl<'a> AloneStream<'a> {
 
 impl<'a> Driver<'a> for AloneStream<'a> {
     fn drive(mut self: Box<Self>, mut recorder: Recorder<'a>) -> Result<Report, Error> {
-        let size = self.0.content.size();
-        let (mut sequence, mut corrupted, mut lost) = (0, 0, 0);
+        let mut lost = 0;
+        self.common.make(0);
+        self.common.turn_over();
         let mut now_ns = clock::now_ns();
         while recorder.turn(now_ns) {
-            let sent_ns = self.0.make(sequence, now_ns);
-            let Some(answered_ns) = self.exchange(&mut recorder, sent_ns)? else {
+            let Some(answered_ns) = self.exchange(&mut recorder, now_ns)? else {
                 // Of a run that was cut short nobody knows what would have become of it: it does not count as sent.
-                lost = u64::from(!self.0.window.is_cut_short());
+                lost = u64::from(!self.common.window.is_cut_short());
                 break;
             };
             now_ns = answered_ns;
-            match self.0.content.check_part(sequence, 0, &self.0.input[..size], self.0.scrutiny) {
-                Ok(()) => recorder.answered(Times { sent_ns, due_ns: sent_ns }, now_ns, 1, size as u64),
-                Err(wrong) => {
-                    corrupted += 1;
-                    recorder.corrupted(now_ns, self.0.connection, Some(sequence), wrong);
-                }
-            }
-            sequence += 1;
         }
-        let (sent, received) = (sequence + lost, Some(sequence - corrupted));
+        self.check(&mut recorder);
+        let (sent, corrupted) = (self.answered + lost, self.corrupted);
+        let received = Some(self.answered - corrupted);
         add(&mut recorder.counters, &Counters { sent, received, lost, corrupted, ..Counters::default() });
         Ok(recorder.finish())
     }
@@ -270,6 +297,8 @@ pub(crate) struct AloneDatagram<'a> {
     was_refused: bool,
     /// Whether a message of no bytes is the end.
     has_end: bool,
+    /// How long the last answer is and when it came, while it has not been checked.
+    unchecked: Option<(usize, u64)>,
 }
 
 impl<'a> AloneDatagram<'a> {
@@ -282,22 +311,23 @@ impl<'a> AloneDatagram<'a> {
     ) -> Result<Self, Error> {
         let traits = endpoint.transport().traits();
         Ok(Self {
-            tracker: Tracker::new(1),
+            // The next one is sent before the answer to the last is entered.
+            tracker: Tracker::new(2),
+            unchecked: None,
             was_refused: false,
             has_end: traits.session == Session::Connected && workload.size > 0,
             common: Common::new(endpoint, content, connection, workload, window)?,
         })
     }
 
-    /// Sends a message, or waits a little for room for it. Answers the time afterwards.
-    fn send(&mut self, recorder: &mut Recorder<'_>, now_ns: u64) -> Result<u64, Error> {
-        let sent_ns = self.common.make(self.tracker.next(), now_ns);
+    /// Sends the message, or waits a little for room for it. Answers whether it was sent.
+    fn send(&mut self, recorder: &mut Recorder<'_>, now_ns: u64) -> Result<bool, Error> {
         recorder.calls += 1;
         match sockkit_sys::send(self.common.endpoint.as_fd(), &self.common.output) {
             Ok(_) => {
                 self.was_refused = false;
-                self.tracker.sent(Times { sent_ns, due_ns: sent_ns });
-                Ok(sent_ns)
+                self.tracker.sent(Times { sent_ns: now_ns, due_ns: now_ns });
+                Ok(true)
             }
             Err(error) if is_full(&error) => {
                 if !self.was_refused {
@@ -306,7 +336,7 @@ impl<'a> AloneDatagram<'a> {
                 }
                 recorder.calls += 1;
                 self.common.wait(PollFlags::POLLOUT)?;
-                Ok(clock::now_ns())
+                Ok(false)
             }
             Err(error) => Err(explain_send(&self.common.endpoint, self.common.content.size(), &error)),
         }
@@ -314,6 +344,7 @@ impl<'a> AloneDatagram<'a> {
 
     /// Receives until the message is answered, or given up. Answers when.
     fn receive(&mut self, recorder: &mut Recorder<'_>) -> Result<u64, Error> {
+        let sequence = self.tracker.next() - 1;
         loop {
             recorder.calls += 1;
             let socket = self.common.endpoint.as_fd();
@@ -322,6 +353,11 @@ impl<'a> AloneDatagram<'a> {
                 Ok(length) => {
                     let now_ns = clock::now_ns();
                     self.common.courtesy.reset();
+                    let Common { content, input, .. } = &self.common;
+                    if content.begins(sequence, &input[..length.min(input.len())]) {
+                        self.unchecked = Some((length, now_ns));
+                        return Ok(now_ns);
+                    }
                     self.take(recorder, now_ns, length);
                     if self.tracker.waiting() == 0 {
                         return Ok(now_ns);
@@ -336,6 +372,13 @@ impl<'a> AloneDatagram<'a> {
                 }
                 Err(error) => return Err(self.common.failed("receive from", &error)),
             }
+        }
+    }
+
+    /// Checks the last answer, if that has not been done, and enters it in the books.
+    fn check(&mut self, recorder: &mut Recorder<'_>) {
+        if let Some((length, now_ns)) = self.unchecked.take() {
+            self.take(recorder, now_ns, length);
         }
     }
 
@@ -364,13 +407,20 @@ impl<'a> AloneDatagram<'a> {
 
 impl<'a> Driver<'a> for AloneDatagram<'a> {
     fn drive(mut self: Box<Self>, mut recorder: Recorder<'a>) -> Result<Report, Error> {
+        self.common.make(0);
+        self.common.turn_over();
         let mut now_ns = clock::now_ns();
         while recorder.turn(now_ns) {
-            now_ns = self.send(&mut recorder, now_ns)?;
-            if self.tracker.waiting() > 0 {
-                now_ns = self.receive(&mut recorder)?;
+            if !self.send(&mut recorder, now_ns)? {
+                now_ns = clock::now_ns();
+                continue;
             }
+            self.check(&mut recorder);
+            self.common.make(self.tracker.next());
+            now_ns = self.receive(&mut recorder)?;
+            self.common.turn_over();
         }
+        self.check(&mut recorder);
         let counters = self.tracker.close(self.common.window.is_cut_short());
         add(&mut recorder.counters, &counters);
         Ok(recorder.finish())

@@ -251,6 +251,12 @@ impl Content {
         }
     }
 
+    /// Whether an answer begins as a message does. A quick look, of which neither answer is certain.
+    pub(crate) fn begins(&self, sequence: u64, answer: &[u8]) -> bool {
+        let first = (sequence ^ self.first_mask).to_le_bytes();
+        answer.get(..self.width).is_some_and(|head| *head == first[..self.width])
+    }
+
     /// Reads which message an answer says it is, where `next` is the sequence number that will be sent next. Of a
     /// number of which only the lowest bits are there, the newest that has been sent is meant.
     pub(crate) fn claim(&self, answer: &[u8], next: u64) -> Claim {
