@@ -11,6 +11,12 @@ use crate::workload::{Mode, Pacing, Workload};
 /// Descriptors that a run needs beside its sockets: an epoll instance a thread, and what the process may open meanwhile.
 const SPARE_DESCRIPTORS: u64 = 32;
 
+/// Messages that may be outstanding on a connection at most: each takes some memory.
+const DEPTH_MAX: usize = 1 << 20;
+
+/// Bytes in a message at most, where the transport sets no bound.
+const SIZE_MAX: usize = 1 << 30;
+
 /// Refuses what cannot be done.
 pub(crate) fn workload(target: &Target, workload: &Workload) -> Result<(), Error> {
     let traits = target.transport().traits();
@@ -24,10 +30,14 @@ pub(crate) fn workload(target: &Target, workload: &Workload) -> Result<(), Error
             return refuse(format!("with 0 {name}"), " nothing would be sent");
         }
     }
+    if workload.depth > DEPTH_MAX {
+        return refuse(format!("at most {DEPTH_MAX} messages can be outstanding on a connection"), "");
+    }
     if traits.framing == Framing::Stream && workload.size == 0 && workload.mode != Mode::Connect {
         return refuse("a stream has no empty messages".to_owned(), "");
     }
-    if let Some(most) = traits.message_max.filter(|most| workload.size > *most) {
+    let most = traits.message_max.unwrap_or(SIZE_MAX);
+    if workload.size > most {
         return refuse(format!("its messages have at most {most} bytes, not {}", workload.size), "");
     }
     if let Pacing::Open { rate_per_s, .. } = workload.pacing {
@@ -113,6 +123,10 @@ mod tests {
         assert!(super::workload(&"udp://".parse().unwrap(), &empty).is_ok());
         let long = Workload { size: 65_508, ..sample() };
         assert!(refused("udp://", &long).ends_with("its messages have at most 65507 bytes, not 65508"));
+        let deep = Workload { depth: 2 << 20, ..sample() };
+        assert!(
+            refused("tcp://", &deep).ends_with("at most 1048576 messages can be outstanding on a connection")
+        );
         let idle = Workload { connections: 0, ..sample() };
         assert!(refused("tcp://", &idle).ends_with("with 0 connections nothing would be sent"));
         let pacing = Pacing::Open { rate_per_s: 0.0, arrivals: Arrivals::Constant };

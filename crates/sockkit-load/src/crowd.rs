@@ -301,17 +301,23 @@ impl<'a, L: Line> Crowd<'a, L> {
 
     /// Has a line receive until nothing is left, or for as long as a turn lasts; if its peer has ended, until that shows.
     fn receive(&mut self, index: usize, ended: bool, recorder: &mut Recorder<'_>) -> Result<u64, Error> {
-        for receives in 1.. {
+        let mut receives = 0;
+        loop {
             let Arrival { now_ns, left } = self.lines[index].receive(recorder, &mut self.buffers)?;
-            match left {
-                Left::More if L::EDGE && receives == IN_A_ROW => self.unfinished.push_back(index),
-                Left::More if L::EDGE => continue,
-                Left::Nothing if ended => continue,
-                _ => {}
+            receives += 1;
+            let again = match left {
+                Left::More => L::EDGE && receives < IN_A_ROW,
+                Left::Nothing => ended,
+                Left::NotEvenTheEnd => false,
+            };
+            if again {
+                continue;
+            }
+            if L::EDGE && left == Left::More {
+                self.unfinished.push_back(index);
             }
             return Ok(now_ns);
         }
-        unreachable!("every way through the loop returns or comes to its bound")
     }
 
     fn check_silence(&mut self, recorder: &mut Recorder<'_>) -> Result<(), Error> {

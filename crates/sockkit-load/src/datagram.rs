@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use sockkit_core::{Endpoint, Error, ErrorKind, Session};
-use sockkit_sys::Messages;
+use sockkit_sys::{Messages, Received};
 
 use crate::clock::{self, nanos};
 use crate::crowd::{Arrival, Left, Line, Pace};
@@ -54,6 +54,8 @@ pub(crate) struct Datagram {
     connection: u64,
     pace: Pace,
     scrutiny: Scrutiny,
+    /// Whether it can end: then a message of no bytes is the end, unless such are sent.
+    is_connection: bool,
     /// Whether anything that comes is an answer, as from chargen.
     any_answer: bool,
     timeout_ns: u64,
@@ -75,6 +77,7 @@ impl Datagram {
         any_answer: bool,
     ) -> Self {
         Self {
+            is_connection: endpoint.transport().traits().session == Session::Connected,
             endpoint,
             content,
             connection,
@@ -106,9 +109,32 @@ impl Datagram {
         }
     }
 
-    /// Whether a message of no bytes is the end of a connection: only where there is one, and nothing waits behind it.
-    fn has_ended(&self) -> bool {
-        self.endpoint.transport().traits().session == Session::Connected && self.content.size() > 0
+    /// Receives one message where empty ones are expected, which otherwise look like the end of the connection.
+    fn receive_record(&mut self, recorder: &mut Recorder<'_>) -> Result<Arrival, Error> {
+        let mut buffer = [0];
+        let received = sockkit_sys::receive_record(self.endpoint.as_fd(), &mut buffer);
+        let now_ns = clock::now_ns();
+        let length = match received {
+            Ok(Received::Message(length)) => length,
+            Ok(Received::Truncated) => buffer.len(),
+            Ok(Received::End) => return Err(self.closed()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Arrival { now_ns, left: Left::NotEvenTheEnd });
+            }
+            Err(error) => return Err(Error::io("receive from", self.endpoint.url(), &error)),
+        };
+        self.filled_ns = Some(now_ns);
+        let was_full = !self.has_room();
+        self.take(recorder, now_ns, &buffer[..length], length);
+        if was_full && self.has_room() {
+            self.pace.freed(now_ns);
+        }
+        Ok(Arrival { now_ns, left: Left::More })
+    }
+
+    fn closed(&self) -> Error {
+        let why = "it has closed the connection";
+        Error::new(ErrorKind::Broken, "receive from", self.endpoint.url(), why)
     }
 
     /// Queues what is due. Answers how many messages that are.
@@ -148,6 +174,9 @@ impl Line for Datagram {
 
     fn receive(&mut self, recorder: &mut Recorder<'_>, buffers: &mut Buffers) -> Result<Arrival, Error> {
         recorder.calls += 1;
+        if self.content.size() == 0 && self.is_connection {
+            return self.receive_record(recorder);
+        }
         let most = self.tracker.waiting().clamp(1, buffers.input.slots());
         let received = buffers.input.receive(self.endpoint.as_fd(), most);
         let now_ns = clock::now_ns();
@@ -162,9 +191,8 @@ impl Line for Datagram {
         let was_full = !self.has_room();
         for slot in 0..count {
             let (answer, length) = buffers.input.get(slot);
-            if length == 0 && self.has_ended() {
-                let why = "it has closed the connection";
-                return Err(Error::new(ErrorKind::Broken, "receive from", self.endpoint.url(), why));
+            if length == 0 && self.is_connection {
+                return Err(self.closed());
             }
             self.take(recorder, now_ns, answer, length);
         }

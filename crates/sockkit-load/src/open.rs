@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
+use sockkit_core::transport::Form;
 use sockkit_core::{Deadline, Endpoint, Error, Target, connect};
 
 use crate::run::Observer;
@@ -37,8 +38,12 @@ pub(crate) fn all(
         join(opener)
     })?;
     let Some(one) = first.first() else { return Ok(None) };
-    // A name is looked up once; its address is typed like any other.
-    let address = one.url().parse().unwrap_or_else(|_| target.clone());
+    let address = match target.transport().traits().form {
+        // A name is looked up once; its address is typed like any other.
+        Form::HostPort => one.url().parse().unwrap_or_else(|_| target.clone()),
+        // A path is shown with escapes, and nothing is looked up.
+        Form::Path => target.clone(),
+    };
     let rest = count - 1;
     let openers = rest.div_ceil(IN_A_ROW).min(OPENERS_MAX);
     let mut endpoints = first;

@@ -18,7 +18,8 @@ pub struct Outcome {
     pub bytes: u64,
     /// What became of all messages, those of the warm-up and of the end too.
     pub counters: Counters,
-    /// Round trips: from the scheduled send in an open loop, from the actual send in a closed one.
+    /// Round trips: in an open loop from the scheduled send, of all messages that were due in the measured time, whenever
+    /// their answers came; in a closed one from the actual send, of those that were answered in that time.
     pub response: Histogram,
     /// In an open loop: round trips from the actual send.
     pub service: Option<Histogram>,

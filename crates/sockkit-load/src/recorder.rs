@@ -206,7 +206,7 @@ impl<'a> Recorder<'a> {
 
     /// So many intact answers came at once to messages that were sent at once.
     pub(crate) fn answered(&mut self, times: Times, now_ns: u64, count: u64, bytes: u64) {
-        let service_ns = now_ns - times.sent_ns;
+        let service_ns = now_ns.saturating_sub(times.sent_ns);
         self.longest_ns = self.longest_ns.max(service_ns);
         self.newest_answered_ns = self.newest_answered_ns.max(times.sent_ns);
         // How much was done counts by when it was done; how long it took, by when it was due. A peer that falls behind

@@ -342,7 +342,8 @@ impl Line for Stream {
         }
         self.pace.close(recorder);
         // Of a run that was cut short nobody knows what would have become of the rest: it does not count as sent.
-        let lost = if cut_short { 0 } else { self.written - self.answered };
+        // A peer that makes answers up may be ahead of what it was sent.
+        let lost = if cut_short { 0 } else { self.written.saturating_sub(self.answered) };
         let counters = Counters {
             sent: self.answered + lost,
             received: Some(self.received),

@@ -52,6 +52,19 @@ fn a_peer_that_closes_breaks_the_run() {
 }
 
 #[test]
+fn the_end_is_not_taken_for_an_empty_message() {
+    for depth in [1, 4] {
+        let mut left = 5;
+        let server = Server::new(by_name("unix-seqpacket"), move |message: &[u8]| {
+            left -= 1;
+            (left > 0).then(|| vec![message.to_vec()])
+        });
+        let workload = Workload { size: 0, depth, duration: Duration::from_secs(30), ..workload() };
+        assert_eq!(failure(server.target(), &workload).0, ErrorKind::Broken);
+    }
+}
+
+#[test]
 fn a_stream_that_falls_silent_times_out() {
     for scheme in ["tcp", "unix"] {
         for (connections, depth, spin) in [(1, 1, false), (1, 1, true), (1, 4, false), (3, 2, false)] {

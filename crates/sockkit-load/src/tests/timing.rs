@@ -13,9 +13,7 @@ fn a_schedule_is_counted_exactly() {
         assert_clean(&outcome);
         // Messages were due from the beginning of the warm-up on, one each half millisecond.
         assert!(outcome.scheduled.abs_diff(400) <= 1 && outcome.counters.sent.abs_diff(600) <= 1);
-        assert_eq!(outcome.messages, outcome.scheduled);
-        assert_eq!(outcome.service.unwrap().count(), outcome.messages);
-        assert_eq!(outcome.lateness.unwrap().count(), outcome.messages);
+        assert_eq!(outcome.lateness.unwrap().count(), outcome.scheduled);
     }
 }
 
@@ -42,7 +40,6 @@ fn a_stall_is_seen_by_all_that_were_due_in_it() {
         let workload = Workload { pacing: open(1000.0), depth: 100_000, duration, ..workload() };
         let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
         assert_clean(&outcome);
-        assert_eq!(outcome.messages, outcome.scheduled);
         let quantile_ms = |quantile| outcome.response.quantile_ns(quantile) as f64 / 1e6;
         // 20 % waited for at least 200 ms, 1 % for at least 390 ms; other threads may have made it worse.
         assert!(quantile_ms(0.8) >= 190.0, "{scheme}: p80 is {} ms", quantile_ms(0.8));
@@ -61,7 +58,7 @@ fn a_stall_at_a_full_window_is_the_peers_and_not_the_generators() {
         let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
         assert_clean(&outcome);
         // All 300 messages were sent in the end, each timed from when it was due.
-        assert!(outcome.messages.abs_diff(300) <= 1 && outcome.messages == outcome.scheduled, "{scheme}");
+        assert!(outcome.scheduled.abs_diff(300) <= 1, "{scheme}");
         let (response, service) = (&outcome.response, outcome.service.unwrap());
         assert!(response.quantile_ns(0.9) >= 100_000_000, "{scheme}: {}", response.quantile_ns(0.9));
         // One message was with the server meanwhile; the others were not yet sent.
@@ -81,8 +78,9 @@ fn a_stall_at_the_end_counts_in_full() {
         let workload = Workload { pacing: open(1000.0), depth: 1000, ..workload() };
         let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
         assert_clean(&outcome);
-        assert_eq!(outcome.messages, outcome.scheduled);
         assert!(outcome.response.quantile_ns(1.0) >= 550_000_000, "{scheme}");
+        // Fifty or so were answered after the end: they were slow, and are not counted as done in time.
+        assert!(outcome.messages < outcome.scheduled, "{scheme}");
     }
 }
 
