@@ -75,9 +75,9 @@ impl Wire {
         let is_stream = endpoint.transport().traits().framing == Framing::Stream;
         let size = content.size();
         if !is_stream && endpoint.transport().traits().session == Session::Connected {
-            // Who sends each message is of no interest here, and to tell it takes time. Messages are never empty here, so
-            // it is not needed to tell an empty one from the end either.
-            setsockopt(&endpoint.as_fd(), sockopt::PassCred, &false)?;
+            // It is there to tell an empty message from the end. No message is empty here, and the kernel takes time to
+            // make it.
+            setsockopt(&endpoint.as_fd(), sockopt::ReceiveTimestamp, &false)?;
         }
         if !spin {
             let flags = OFlag::from_bits_retain(fcntl(endpoint.as_fd(), FcntlArg::F_GETFL)?);
