@@ -67,9 +67,10 @@ pub(crate) fn prepare<'a>(
             let _ = setsockopt(endpoint, sockopt::PassCred, &false);
         }
     }
-    match (workload.mode, framing) {
+    match (workload.mode, session) {
         (Mode::Send, _) => return Ok(Box::new(Sender::new(share, workload, window)?)),
-        (Mode::Receive, Framing::Stream) => return Ok(Box::new(Receiver::new(share, workload, window)?)),
+        // Over a connection a peer sends without being asked; without one each datagram has to be asked for.
+        (Mode::Receive, Session::Connected) => return Ok(Box::new(Receiver::new(share, workload, window)?)),
         (Mode::Connect, _) => return Ok(Box::new(Churn::new(share, workload, window)?)),
         (Mode::Echo | Mode::Ping | Mode::Receive, _) => {}
     }
