@@ -1,25 +1,37 @@
 //! A server whose delay is known.
 
-use super::{SOCKKIT, bench, told};
+use std::time::Duration;
+
+use sockkit_stats::result::Arm;
+use sockkit_tests::or_skip;
+
+use super::witness::try_in_quiet;
+use super::{SOCKKIT, bench, histogram, timing, told};
 
 /// The median is longer by the delay, and by nothing that the same server without it does not show as well.
 #[test]
 fn a_delay_is_recovered() {
+    let _turn = timing();
     for scheme in ["tcp", "udp"] {
-        let address = format!("--{scheme}");
-        let measure = |faults: &[&str]| {
-            let server = SOCKKIT.serve(&[&[address.as_str(), "127.0.0.1:0"], faults].concat());
-            let url = server.url(scheme).to_owned();
-            bench(&[&url, "--duration", "1s", "--warmup", "100ms"]).0
-        };
-        let (plain, delayed) = (measure(&[]), measure(&["--fault", "delay=20ms"]));
-        let added = told(delayed.rtt_ns.p50) - told(plain.rtt_ns.p50);
-        // What waiting for a timer adds is of the order of what waiting for a message does, and a millisecond where
-        // timers have that grain.
-        let scheduling = told(plain.rtt_ns.p90) + 1.5e6;
-        assert!(told(delayed.rtt_ns.p50) >= 20e6, "{scheme}: {:?}", delayed.rtt_ns);
-        assert!(added < 20e6 + scheduling, "{scheme}: {added} ns");
-        let least = super::histogram(delayed.histogram.as_ref()).min_ns().expect("messages");
-        assert!(least as f64 >= 20e6 * 0.999, "{scheme}: nothing comes sooner: {least}");
+        or_skip!(try_in_quiet(Duration::from_millis(5), || {
+            let (plain, delayed) = (measured(scheme, &[]), measured(scheme, &["--fault", "delay=20ms"]));
+            let shortest = histogram(delayed.histogram.as_ref()).min_ns().expect("messages") as f64;
+            assert!(shortest >= 20e6 * 0.999, "{scheme}: nothing comes sooner, but {shortest} ns");
+            let added = told(delayed.rtt_ns.p50) - told(plain.rtt_ns.p50);
+            // Waiting for a timer is as exact as waiting for a message, or a millisecond where timers have that grain.
+            let scheduling = told(plain.rtt_ns.p99).max(1.1e6);
+            let is_recovered = added >= 19.9e6 && added < 20e6 + scheduling;
+            if is_recovered {
+                Ok(())
+            } else {
+                Err(format!("{scheme}: {added} ns, {scheduling} ns for waiting"))
+            }
+        }));
     }
+}
+
+fn measured(scheme: &str, faults: &[&str]) -> Arm {
+    let address = format!("--{scheme}");
+    let server = SOCKKIT.serve(&[&[address.as_str(), "127.0.0.1:0"], faults].concat());
+    bench(&[server.url(scheme), "--duration", "1s", "--warmup", "100ms"]).0
 }

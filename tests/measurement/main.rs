@@ -4,15 +4,30 @@ mod delay;
 mod faults;
 mod saturation;
 mod stall;
+mod witness;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sockkit_stats::Histogram;
 use sockkit_stats::result::{Arm, Document};
 use sockkit_tests::{PATIENCE, Sockkit, wait_for_exit};
 
 const SOCKKIT: Sockkit = Sockkit(env!("CARGO_BIN_EXE_sockkit"));
+
+/// Tests that count run beside each other, and none of them beside one that takes times: that would time the others.
+static TURNS: RwLock<()> = RwLock::new(());
+
+/// Whoever holds it may load the machine.
+fn counting() -> RwLockReadGuard<'static, ()> {
+    TURNS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whoever holds it has the machine for itself, as far as this process is concerned.
+fn timing() -> RwLockWriteGuard<'static, ()> {
+    TURNS.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs `sockkit bench` to its end; the only arm of its result, and what it warned of.
 #[track_caller]

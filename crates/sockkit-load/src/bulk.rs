@@ -28,6 +28,12 @@ const DOZE_NS: u64 = 20_000_000;
 /// How often one connection sends, or receives, before it is the next one's turn.
 const BURST: usize = 16;
 
+/// A peer that reads slowly is not dead: its silence is borne for so many times the timeout.
+const PATIENCE: u64 = 10;
+
+/// The end of what was sent is waited for so many times as long as a silence.
+const ENDS: u64 = 6;
+
 /// Bytes that are received at a time at most.
 const INPUT: usize = 512 * 1024;
 
@@ -99,7 +105,7 @@ impl<'a> Pipes<'a> {
             waiter,
             window,
             size: workload.size,
-            timeout_ns: nanos(workload.timeout),
+            timeout_ns: nanos(workload.timeout).saturating_mul(PATIENCE),
             input: vec![0; INPUT],
             next_check_ns: 0,
         })
@@ -291,20 +297,31 @@ impl<'a> Sender<'a> {
             pipe.endpoint.shutdown_write()?;
             (pipe.only_receives, pipe.readable, pipe.moved_ns) = (true, true, now_ns);
         }
+        let end_ns = now_ns.saturating_add(self.all.timeout_ns.saturating_mul(ENDS));
         while !self.all.window.is_cut_short() {
+            let mut more = false;
             for pipe in &mut self.all.pipes {
-                while pipe.readable && !pipe.ended {
+                for _ in 0..BURST {
+                    if !pipe.readable || pipe.ended {
+                        break;
+                    }
                     pipe.ended = pipe.receive(recorder, &mut self.all.input)?.is_none();
                     pipe.moved_ns = clock::now_ns();
                 }
+                more |= pipe.readable && !pipe.ended;
             }
             now_ns = clock::now_ns();
             if self.all.pipes.iter().all(|pipe| pipe.ended) {
                 recorder.delivered_ns = Some(now_ns);
                 break;
             }
+            if now_ns >= end_ns {
+                let pipe = self.all.pipes.iter().find(|pipe| !pipe.ended);
+                let url = pipe.map(|pipe| pipe.endpoint.url()).unwrap_or_default();
+                return Err(Error::new(ErrorKind::TimedOut, "wait for the end of", url, "it goes on and on"));
+            }
             recorder.turn(now_ns);
-            self.all.wait(recorder, now_ns, now_ns + DOZE_NS)?;
+            self.all.wait(recorder, now_ns, if more { now_ns } else { now_ns + DOZE_NS })?;
             self.all.check_silence(now_ns, "wait for the end of")?;
         }
         Ok(())
@@ -324,30 +341,43 @@ impl<'a> Driver<'a> for Sender<'a> {
 }
 
 /// Receives from peers that send without being asked.
-pub(crate) struct Receiver<'a>(Pipes<'a>);
+pub(crate) struct Receiver<'a> {
+    all: Pipes<'a>,
+    framing: Framing,
+}
 
 impl<'a> Receiver<'a> {
     pub(crate) fn new(share: Share, workload: &Workload, window: &'a Window) -> Result<Self, Error> {
-        Pipes::new(share, workload, window, false).map(Self)
+        let framing = share.peer.transport.traits().framing;
+        Ok(Self { all: Pipes::new(share, workload, window, false)?, framing })
     }
 
     /// Receives on one connection what is there, but not for ever.
     fn burst(&mut self, index: usize, recorder: &mut Recorder<'_>) -> Result<(), Error> {
-        let pipe = &mut self.0.pipes[index];
+        let pipe = &mut self.all.pipes[index];
         for _ in 0..BURST {
             if !pipe.readable {
                 break;
             }
-            match pipe.receive(recorder, &mut self.0.input)? {
+            match pipe.receive(recorder, &mut self.all.input)? {
                 None => return Err(pipe.closed("receive from")),
                 Some(0) => break,
                 Some(length) => {
                     let now_ns = clock::now_ns();
                     pipe.moved_ns = now_ns;
-                    let messages = pipe.advance(length, self.0.size);
+                    let messages = match self.framing {
+                        Framing::Stream => {
+                            // Less than there is room for is all there was.
+                            pipe.readable = pipe.hung_up || length == self.all.input.len();
+                            pipe.advance(length, self.all.size)
+                        }
+                        // How long a message is says nothing about those behind it.
+                        Framing::Message => {
+                            pipe.messages += 1;
+                            1
+                        }
+                    };
                     recorder.passed(now_ns, messages, length as u64);
-                    // Less than there is room for is all there was.
-                    pipe.readable = pipe.hung_up || length == self.0.input.len();
                 }
             }
         }
@@ -358,24 +388,24 @@ impl<'a> Receiver<'a> {
 impl<'a> Driver<'a> for Receiver<'a> {
     fn drive(mut self: Box<Self>, mut recorder: Recorder<'a>) -> Result<Report, Error> {
         let mut now_ns = clock::now_ns();
-        for pipe in &mut self.0.pipes {
+        for pipe in &mut self.all.pipes {
             pipe.moved_ns = now_ns;
         }
         while recorder.turn(now_ns) {
             let mut all_empty = true;
-            for index in 0..self.0.pipes.len() {
+            for index in 0..self.all.pipes.len() {
                 self.burst(index, &mut recorder)?;
-                all_empty &= !self.0.pipes[index].readable;
+                all_empty &= !self.all.pipes[index].readable;
             }
             let until_ns = match all_empty {
                 true => (now_ns + DOZE_NS).min(recorder.next_edge_ns(now_ns)),
                 false => now_ns,
             };
-            self.0.wait(&mut recorder, now_ns, until_ns)?;
-            self.0.check_silence(now_ns, "receive from")?;
+            self.all.wait(&mut recorder, now_ns, until_ns)?;
+            self.all.check_silence(now_ns, "receive from")?;
             now_ns = clock::now_ns();
         }
-        add(&mut recorder.counters, &self.0.counters(true));
+        add(&mut recorder.counters, &self.all.counters(true));
         Ok(recorder.finish())
     }
 }

@@ -127,10 +127,8 @@ impl Pace {
 
     /// Counts what was due before the end and has not been attempted.
     pub(crate) fn close(&mut self, recorder: &mut Recorder<'_>) {
-        while self.schedule.is_open() && self.schedule.due_ns() < recorder.span().end_ns {
-            recorder.was_due(self.schedule.due_ns());
-            self.schedule.advance();
-        }
+        let span = recorder.span();
+        recorder.were_due(self.schedule.due_between(span.begin_ns, span.end_ns));
     }
 }
 

@@ -206,7 +206,7 @@ impl Line for Datagram {
         &mut self,
         recorder: &mut Recorder<'_>,
         buffers: &mut Buffers,
-        now_ns: u64,
+        mut now_ns: u64,
         limit_ns: u64,
     ) -> Result<(), Error> {
         while !self.pace.blocked && self.gather(buffers, now_ns, limit_ns) > 0 {
@@ -230,6 +230,10 @@ impl Line for Datagram {
                 self.tracker.sent(Times { sent_ns: now_ns, due_ns });
             }
             recorder.outstanding += sent;
+            if sent == SLOTS {
+                // Another one may follow, and the first has taken its time.
+                now_ns = clock::now_ns();
+            }
         }
         Ok(())
     }

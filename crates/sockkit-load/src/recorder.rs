@@ -244,6 +244,11 @@ impl<'a> Recorder<'a> {
         self.scheduled += u64::from(self.open && self.span.contains(due_ns));
     }
 
+    /// So many messages were due in the measured time of which none was attempted.
+    pub(crate) fn were_due(&mut self, count: u64) {
+        self.scheduled += count;
+    }
+
     /// Messages were given up.
     pub(crate) fn lost(&mut self, now_ns: u64, count: u64) {
         if self.span.contains(now_ns) {

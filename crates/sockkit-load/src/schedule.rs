@@ -82,6 +82,23 @@ impl Schedule {
         }
     }
 
+    /// How many of those that have not been taken are due from one moment until before another. Not counted one by one: there
+    /// may be billions. Of a Poisson process it is the expected number.
+    pub(crate) fn due_between(&self, from_ns: u64, to_ns: u64) -> u64 {
+        let before =
+            |moment_ns: u64, interval_ns: f64| moment_ns.saturating_sub(self.due_ns) as f64 / interval_ns;
+        let count = match &self.kind {
+            Kind::Closed => 0.0,
+            Kind::Constant { interval_ns, .. } => {
+                before(to_ns, *interval_ns).ceil() - before(from_ns, *interval_ns).ceil()
+            }
+            Kind::Poisson { interval_ns, .. } => {
+                (before(to_ns, *interval_ns) - before(from_ns, *interval_ns)).round()
+            }
+        };
+        count.max(0.0) as u64
+    }
+
     /// Whether messages are due at times of their own.
     pub(crate) fn is_open(&self) -> bool {
         !matches!(self.kind, Kind::Closed)
@@ -109,6 +126,26 @@ mod tests {
 
     fn open(rate_per_s: f64, arrivals: Arrivals, connections: usize) -> Workload {
         Workload { pacing: Pacing::Open { rate_per_s, arrivals }, connections, ..workload() }
+    }
+
+    #[test]
+    fn what_is_left_is_counted_without_going_through_it() {
+        let load = open(1_000.0, Arrivals::Constant, 3);
+        for (taken, from_ns, to_ns) in
+            [(0, 0, 50_000_000), (3, 4_000_000, 9_500_000), (9, 20_000_000, 5_000_000)]
+        {
+            let mut schedule = Schedule::new(&load, 1);
+            (0..taken).for_each(|_| schedule.advance());
+            let counted = schedule.due_between(from_ns, to_ns);
+            let mut one_by_one = 0;
+            while schedule.due_ns() < to_ns {
+                one_by_one += u64::from(schedule.due_ns() >= from_ns);
+                schedule.advance();
+            }
+            assert_eq!(counted, one_by_one, "{taken} {from_ns} {to_ns}");
+        }
+        let endless = Schedule::new(&open(1e9, Arrivals::Poisson, 1), 0);
+        assert!(endless.due_between(0, 60_000_000_000).abs_diff(60_000_000_000) < 100);
     }
 
     #[test]

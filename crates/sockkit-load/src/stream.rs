@@ -308,7 +308,7 @@ impl Line for Stream {
         }
         let before = self.next;
         if self.pace.schedule.is_open() {
-            while self.has_room() && self.pace.schedule.due_ns() < limit_ns {
+            while !self.pace.blocked && self.has_room() && self.pace.schedule.due_ns() < limit_ns {
                 let slot = self.slot(self.next);
                 self.times[slot][1] = self.pace.take(recorder, now_ns);
                 self.next += 1;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
 use sockkit_core::transport::Form;
@@ -53,7 +54,15 @@ pub(crate) fn apply_to(
         named("SO_BUSY_POLL", setsockopt(&socket, BusyPoll, &value))?;
     }
     if let Some(algorithm) = &tuning.congestion {
-        named("TCP_CONGESTION", setsockopt(&socket, sockopt::TcpCongestion, &OsString::from(algorithm)))?;
+        let set = setsockopt(&socket, sockopt::TcpCongestion, &OsString::from(algorithm));
+        // The kernel speaks of a file when it means an algorithm that it does not have.
+        set.map_err(|errno| match errno {
+            Errno::ENOENT => {
+                io::Error::new(io::ErrorKind::InvalidInput, format!("no algorithm is called {algorithm:?}"))
+            }
+            errno => errno.into(),
+        })
+        .map_err(|error| ("TCP_CONGESTION", error))?;
     }
     match (tuning.tos, v6) {
         (Some(tos), false) => named("IP_TOS", setsockopt(&socket, sockopt::Ipv4Tos, &i32::from(tos)))?,

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use nix::sys::socket::{setsockopt, sockopt};
 use sockkit_core::{Address, Endpoint, Error, Framing, Session, Traits, Transport};
 
 use crate::alone::{AloneDatagram, AloneStream};
@@ -60,16 +59,10 @@ pub(crate) fn prepare<'a>(
     window: &'a Window,
 ) -> Result<Box<dyn Driver<'a> + 'a>, Error> {
     let Traits { framing, session, .. } = share.peer.transport.traits();
-    if (framing, session) == (Framing::Message, Session::Connected) && workload.size > 0 {
-        for endpoint in &share.endpoints {
-            // The sender's credentials with each message tell an empty one from the end. They cost time, and here nothing
-            // empty is sent. What has no such option has no such cost.
-            let _ = setsockopt(endpoint, sockopt::PassCred, &false);
-        }
-    }
-    match (workload.mode, framing) {
+    match (workload.mode, session) {
         (Mode::Send, _) => return Ok(Box::new(Sender::new(share, workload, window)?)),
-        (Mode::Receive, Framing::Stream) => return Ok(Box::new(Receiver::new(share, workload, window)?)),
+        // Over a connection a peer sends without being asked; without one each datagram has to be asked for.
+        (Mode::Receive, Session::Connected) => return Ok(Box::new(Receiver::new(share, workload, window)?)),
         (Mode::Connect, _) => return Ok(Box::new(Churn::new(share, workload, window)?)),
         (Mode::Echo | Mode::Ping | Mode::Receive, _) => {}
     }

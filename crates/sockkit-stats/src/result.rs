@@ -202,14 +202,15 @@ pub struct Cost {
     pub server_syscalls: Option<f64>,
 }
 
-/// What became of the messages. `sent` = `received` + `lost` + those of `corrupted` that were the first answer.
+/// What became of all messages of the run, those of the warm-up and of the end too, so that they can be held against the
+/// server's own. `sent` = `received` + `lost` + those of `corrupted` that were the first answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counters {
-    /// Messages that the kernel took.
+    /// Messages that the kernel took. In mode `receive` over a connection: those that the peer sent and that came.
     pub sent: u64,
     /// Messages that came back as they were sent, each once. One way: those that arrived, where that is known.
     pub received: Option<u64>,
-    /// Messages that never came back.
+    /// Messages that never came back. One way: that never arrived, where that is known; 0 where `received` is null.
     pub lost: u64,
     /// Answers to a message that was answered already.
     pub duplicated: u64,

@@ -3,6 +3,7 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
 
 use crate::call::retry;
 
@@ -65,6 +66,45 @@ pub fn receive_record(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Recei
     })
 }
 
+/// As [`receive_record`], with recv(2): a twentieth of a round trip less, for those who do nothing but receive.
+///
+/// The price is that 0 bytes are an end if the peer has ended by now: an empty message that it sent right before that, and
+/// that was not received in between, is lost.
+///
+/// # Errors
+/// As [`receive_record`].
+pub fn receive_bare_record(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+    let (address, length) = (ptr::null_mut::<libc::sockaddr>(), ptr::null_mut::<libc::socklen_t>());
+    // "MSG_TRUNC: return the real length of the packet or datagram, even when it was longer than the passed buffer."
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    // By number: see `send`.
+    // SAFETY: the pointer and the length are those of `buffer`, which nobody else borrows; no address is asked for.
+    let received = retry(|| unsafe {
+        libc::syscall(
+            libc::SYS_recvfrom,
+            fd.as_raw_fd(),
+            buffer.as_mut_ptr(),
+            buffer.len(),
+            flags,
+            address,
+            length,
+        )
+    })? as usize;
+    Ok(match received {
+        0 if has_ended(fd)? => Received::End,
+        length if length > buffer.len() => Received::Truncated,
+        length => Received::Message(length),
+    })
+}
+
+/// Whether the peer has shut down its side, or is gone.
+fn has_ended(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: the pointer is to one pollfd, and the count says so.
+    retry(|| unsafe { libc::poll(&raw mut polled, 1, 0) })?;
+    Ok(polled.revents != 0)
+}
+
 /// Answers the length and the flags of the message.
 fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, libc::c_int)> {
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
@@ -100,6 +140,27 @@ mod tests {
             assert_eq!(receive_record(ours.as_fd(), &mut buffer).unwrap(), Received::Message(length));
         }
         assert_eq!(receive_record(ours.as_fd(), &mut buffer).unwrap(), Received::End);
+    }
+
+    #[test]
+    fn a_bare_record_may_be_empty_too() {
+        let (ours, theirs) = seqpacket_pair();
+        let receive = |buffer: &mut [u8]| receive_bare_record(ours.as_fd(), buffer);
+        let mut buffer = [0; 4];
+        for (message, received) in [
+            (&b"one"[..], Received::Message(3)),
+            (b"", Received::Message(0)),
+            (b"four", Received::Message(4)),
+            (b"fives", Received::Truncated),
+        ] {
+            crate::send(theirs.as_fd(), message).unwrap();
+            assert_eq!(receive(&mut buffer).unwrap(), received);
+        }
+        assert_eq!(receive(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        crate::send(theirs.as_fd(), b"last").unwrap();
+        drop(theirs);
+        assert_eq!(receive(&mut buffer).unwrap(), Received::Message(4));
+        assert_eq!(receive(&mut buffer).unwrap(), Received::End);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! against our server on every transport.
 
 mod ending;
+mod faults;
 mod peers;
 mod result;
 

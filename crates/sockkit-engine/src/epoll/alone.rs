@@ -33,9 +33,8 @@ impl<S: Service, K: Kit> Worker<S, K> {
 
     /// Serves until the server ends, or for as long as there is nothing else to wait for.
     pub(super) fn serve_alone(&mut self) -> Result<(), Error> {
-        let wait = if self.shared.spin { Wait::No } else { Wait::ForOne };
         let Some(datagrams) = &self.datagrams else { return Ok(()) };
-        if let Wait::ForOne = wait {
+        if !self.shared.spin {
             match prepare(datagrams.listener(0)) {
                 Ok(bell) => self.shared.hang_bell(bell),
                 // A path that even we may not send to. Then it is by way of epoll.
@@ -48,16 +47,17 @@ impl<S: Service, K: Kit> Worker<S, K> {
         }
         while self.shared.stage() == Stage::Serving {
             match self.datagrams.as_ref().and_then(Datagrams::next_retry) {
-                None => drop(self.answer_batch(0, wait)),
-                Some(next) => self.answer_and_retry(wait, next),
+                None if self.shared.spin => self.spin_alone(),
+                None => drop(self.answer_batch(0, Wait::ForOne)),
+                Some(next) => self.answer_and_retry(next),
             }
         }
         Ok(())
     }
 
     /// A turn while there are answers for which their peers had no room.
-    fn answer_and_retry(&mut self, wait: Wait, next: Nanos) {
-        if let (Wait::ForOne, Some(datagrams)) = (wait, &self.datagrams) {
+    fn answer_and_retry(&mut self, next: Nanos) {
+        if let (false, Some(datagrams)) = (self.shared.spin, &self.datagrams) {
             let mut polled = [PollFd::new(datagrams.listener(0).as_fd(), PollFlags::POLLIN)];
             self.counters().system_calls.add(1);
             let _ = poll(&mut polled, RETRY_MS);

@@ -18,7 +18,7 @@ use crate::deadlines::Armed;
 use crate::faults::Kit;
 use crate::observer::Event;
 use crate::peer::{Books, Peer, Reply};
-use crate::queue::Outbox;
+use crate::queue::{Origin, Outbox};
 use crate::services::Service;
 
 /// Bytes that one connection may read and send in one turn, each, before the others have theirs.
@@ -189,6 +189,9 @@ impl<S: Service, Q: Outbox> Connection<S, Q> {
             books.counters.system_calls.add(1);
             let received = match self.peer.framing() {
                 Framing::Stream => receive_stream(&self.socket, &mut scratch[..size]),
+                Framing::Message if self.direct => {
+                    sockkit_sys::receive_bare_record(self.socket.as_fd(), scratch)
+                }
                 Framing::Message => sockkit_sys::receive_record(self.socket.as_fd(), scratch),
             };
             count += usize::from(received.is_ok());
@@ -265,7 +268,8 @@ impl<S: Service, Q: Outbox> Connection<S, Q> {
                     self.peer.blocked(books);
                     return Ok(());
                 }
-                Err(error) if error.raw_os_error() == Some(nix::libc::EMSGSIZE) => {
+                // The next one may be shorter. (What a service says is longer for ever.)
+                Err(error) if errno(&error) == Errno::EMSGSIZE && origin != Origin::Speech => {
                     self.peer.unsendable(origin, wanted, books);
                 }
                 Err(error) => return Err(error),

@@ -135,7 +135,7 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
         books.counters().system_calls.add(u64::from(wanted > 0));
         let received = match wait {
             _ if wanted == 0 => Ok(0),
-            Wait::No => batch.receive(fd, wanted),
+            Wait::No | Wait::Never(_) => batch.receive(fd, wanted),
             Wait::ForOne => batch.wait_and_receive(fd, wanted),
         };
         let count = *received.as_ref().unwrap_or(&0);
@@ -157,8 +157,12 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
             Ok(_) => {}
         }
         // Only now: the wait may have been long.
+        let now = match wait {
+            Wait::Never(now) if !D::IS_TIMED => now,
+            _ => books.shared.clock.now(),
+        };
         let wall = socket.post.service.tells_time().then(SystemTime::now);
-        let desk = Desk { books, now: books.shared.clock.now(), wall };
+        let desk = Desk { books, now, wall };
         self.last_turn = desk.now;
         socket.appetite.learn(count, wanted, batch.slots());
         let mut turn = if count == wanted { Turn::MayHaveMore } else { Turn::Empty };
@@ -284,6 +288,8 @@ impl fmt::Display for Source<'_> {
 pub(super) enum Wait {
     No,
     ForOne,
+    /// No, and it has been so all the time: what time it is, is known well enough.
+    Never(Nanos),
 }
 
 /// How a turn ended.

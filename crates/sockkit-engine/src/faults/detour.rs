@@ -19,6 +19,9 @@ const MOST_HELD_BACK: usize = 64;
 
 /// What may come between an answer and its way out.
 pub(crate) trait Detour {
+    /// Whether it has to be known exactly when something was received.
+    const IS_TIMED: bool;
+
     /// An answer, the first `length` bytes of a slot, is to leave from a socket: whether it leaves with its batch.
     fn take(&mut self, batch: &mut Batch, slot: usize, length: usize, socket: usize, now: Nanos) -> Taken;
 
@@ -60,6 +63,8 @@ pub(crate) struct Departure {
 pub(crate) struct Straight;
 
 impl Detour for Straight {
+    const IS_TIMED: bool = false;
+
     fn take(&mut self, _: &mut Batch, _: usize, _: usize, _: usize, _: Nanos) -> Taken {
         Taken::No
     }
@@ -130,6 +135,8 @@ impl Rough {
 }
 
 impl Detour for Rough {
+    const IS_TIMED: bool = true;
+
     fn take(&mut self, batch: &mut Batch, slot: usize, length: usize, socket: usize, now: Nanos) -> Taken {
         let mut fate = self.dice.message(&batch.datagram(slot).buffer[..length]);
         let Some(payload) = fate.payload.take() else { return Taken::Lost(DropReason::Fault) };

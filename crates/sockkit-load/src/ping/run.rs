@@ -113,7 +113,7 @@ impl Run<'_> {
         loop {
             match self.wire.send(self.books.next()) {
                 Sent::At(sent_ns) => {
-                    let came = (keen && self.wire.has_sent()).then(|| self.wire.receive_answer());
+                    let came = (keen && self.wire.has_sent()).then(|| self.wire.receive_answer(sent_ns));
                     self.went(sent_ns, due_ns);
                     came.map(|came| self.settle(came));
                 }
@@ -140,12 +140,11 @@ impl Run<'_> {
 
     /// Takes what is there before the next message goes, if that is due already: it would look as if it had come later.
     fn catch_up(&mut self) {
-        let is_due = |run: &mut Self| {
-            let now_ns = run.wire.now_ns();
-            run.schedule.is_paced()
-                && matches!(run.schedule.step(now_ns, run.books.standing()), Step::Send { .. })
-        };
-        if is_due(self) {
+        if !self.schedule.is_paced() {
+            return;
+        }
+        let now_ns = self.wire.now_ns();
+        if matches!(self.schedule.step(now_ns, self.books.standing()), Step::Send { .. }) {
             for _ in 0..TURN {
                 if !self.receive(0) {
                     break;

@@ -60,8 +60,15 @@ fn what_a_peer_sends_by_itself_is_counted() {
             assert_eq!(outcome.counters.received, Some(outcome.counters.sent));
         }
     }
-    // Of messages each is asked for.
-    for scheme in ["udp", "unix-dgram", "unix-seqpacket"] {
+    let server = Server::talking(by_name("unix-seqpacket"), vec![b'x'; 10_000]);
+    for (connections, size) in [(1, 512), (2, 0)] {
+        let workload = Workload { mode: Mode::Receive, size, connections, ..workload() };
+        let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+        assert!(outcome.messages > 0 && outcome.bytes == 10_000 * outcome.messages, "{outcome:?}");
+        assert_eq!(outcome.response.count(), 0, "nobody has asked");
+    }
+    // Without a connection each is asked for.
+    for scheme in ["udp", "unix-dgram"] {
         let server = Server::new(by_name(scheme), |_: &[u8]| Some(vec![vec![b'x'; 100]]));
         for depth in [1, 4] {
             let workload = Workload { mode: Mode::Receive, size: 512, depth, ..workload() };

@@ -51,7 +51,7 @@ from 0), \"target\", \"size\", \"connections\", \"depth\", \"round\", \"from_s\"
 \"rate_per_s\", \"bytes_per_s\", and \"p50_ns\", \"p99_ns\", \"max_ns\" (null if so few cannot carry them). The last \
 line is the whole result.
 
-Ctrl-C ends the run early, and what was measured so far is still told. A wrong byte in an answer fails the \
+Ctrl-C ends the run early, and what was measured so far is still told; then the signal takes its course (130 in a shell). A wrong byte in an answer fails the \
 run: what was wrong is told, with the result, and the code is 1. An arm that cannot be measured does not \
 keep the others from it; its code is the code in the end.";
 

@@ -39,7 +39,7 @@ repeats, nothing is repeated any more.";
 /// Tell which transport or server is faster, by how much, and how sure that is
 ///
 /// Without a TARGET it compares every transport that this kernel has, each against a server of our own. The first
-/// target is the baseline. Ctrl-C ends it with the result so far.
+/// target is the baseline. Ctrl-C ends it with the result so far (130 in a shell).
 #[derive(Debug, Args)]
 #[command(
     override_usage = "sockkit compare [OPTIONS] [TARGET...]",

@@ -57,7 +57,7 @@ impl Hunt<'_> {
             self.numbered.label,
             self.promise,
             in_seconds(self.time(12, self.runs())),
-            in_seconds(self.time(TRIES_MAX, Confirmation::of(0.0, self.runs()).runs_max())),
+            in_seconds(self.time_max()),
         ));
         let found = self.guess().and_then(|first| self.search(first));
         let failed = |failure| Measured { failure, ..Measured::default() };
@@ -241,6 +241,15 @@ impl Hunt<'_> {
         let probe = PROBE_WARMUP + PROBE.min(self.duration);
         let run = self.warmup.saturating_add(self.duration);
         probe.saturating_mul(probes).saturating_add(run.saturating_mul(runs))
+    }
+
+    /// The longest that it can take, if all goes as badly as it can.
+    fn time_max(&self) -> Duration {
+        // After each run, answers may be waited for.
+        let wait = self.runner.setup.workload().timeout;
+        let each = |warmup: Duration| warmup.saturating_add(self.duration).saturating_add(wait);
+        let runs = u32::try_from(Confirmation::of(0.0, self.runs()).runs_max()).unwrap_or(u32::MAX);
+        each(PROBE_WARMUP).saturating_mul(TRIES_MAX).saturating_add(each(self.warmup).saturating_mul(runs))
     }
 
     fn say(&self, line: &str) {

@@ -73,11 +73,11 @@ fn look(outcome: &Outcome, term: Term) -> Ruling {
         Figure::Max | Figure::Mean if lost > 0.0 => f64::INFINITY,
         Figure::Max => outcome.response.quantile_ns(1.0) as f64,
         Figure::Mean => outcome.response.mean_ns(),
+        // And a promise for most is broken if it is more than those that it is not for.
+        Figure::Quantile(quantile) if quantile >= 1.0 - lost => f64::INFINITY,
         Figure::Quantile(quantile) if count < needed(quantile) => {
             return Ruling::TooFew(format!("{count} messages cannot carry {name}"));
         }
-        // And of a promise for most, it is among those that it is not for.
-        Figure::Quantile(quantile) if quantile >= 1.0 - lost => f64::INFINITY,
         Figure::Quantile(quantile) => outcome.response.quantile_ns(quantile / (1.0 - lost)) as f64,
     };
     if count == 0 && term.figure != Figure::Loss {

@@ -30,7 +30,7 @@ use super::measure::{self, Arm, Setup, Survey};
 use super::outputs::Outputs;
 use super::signals::Signals;
 use crate::cli::BenchArgs;
-use crate::render::figures;
+use crate::render::{figures, warn};
 
 /// How often intervals are told if it is not said.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -52,6 +52,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     // From here on a signal ends it all.
     let ended = runner.watch.finish();
     if arms.is_empty() {
+        if interrupted.is_some() {
+            warn("interrupted before anything was measured to its end: there is nothing to tell");
+        }
         return ended.and(failure.map_or(Ok(()), Err));
     }
     warnings.extend(interrupted.map(|by| format!("{by}: what was measured until then")));

@@ -13,6 +13,9 @@ use crate::render::figures;
 /// The percentiles of a result, by name.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
 
+/// From this share on a loss is worth a word.
+const NOTABLE_LOSS: f64 = 0.01;
+
 /// Who was too slow in a round, if anybody was.
 pub(super) fn of_round(round: &Round, pacing: Pacing) -> Option<String> {
     let Pacing::Open { rate_per_s, .. } = pacing else { return None };
@@ -28,7 +31,7 @@ pub(super) fn of_round(round: &Round, pacing: Pacing) -> Option<String> {
 
 /// What all rounds of an arm have in common. `answers` are those whose time was taken.
 pub(super) fn of_arm(arm: &result::Arm, answers: u64) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(losses(&arm.counters));
     let withheld: Vec<_> = withheld(arm)
         .map(|(name, quantile)| format!("{name} (it takes {})", judge::needed(quantile)))
         .collect();
@@ -39,6 +42,16 @@ pub(super) fn of_arm(arm: &result::Arm, answers: u64) -> Vec<String> {
     notes
 }
 
+/// Losses that make the round trips those of the survivors.
+fn losses(counters: &Counters) -> Option<String> {
+    let Counters { sent, lost, .. } = *counters;
+    let share = lost as f64 / sent.max(1) as f64;
+    (share >= NOTABLE_LOSS).then(|| {
+        let (lost, sent) = (figures::count(lost), figures::count(sent));
+        format!("{lost} of {sent} messages were lost: the round trips are those of the others")
+    })
+}
+
 /// Why a round is a failure, if it is one: wrong bytes, or no answer at all.
 pub(super) fn failure(outcome: &Outcome, mode: Mode) -> Option<Error> {
     let Counters { sent, received, corrupted, .. } = outcome.counters;
@@ -46,9 +59,13 @@ pub(super) fn failure(outcome: &Outcome, mode: Mode) -> Option<Error> {
         let what = outcome.first_corruption.as_deref().unwrap_or("an answer has wrong bytes");
         return Some(Mismatch(format!("wrong answer from {}: {what}", outcome.address)).into());
     }
-    let is_silent = matches!(mode, Mode::Echo | Mode::Connect) && sent > 0 && received == Some(0);
+    let is_asked = matches!(mode, Mode::Echo | Mode::Connect) && sent > 0;
+    let is_silent = is_asked && (received == Some(0) || outcome.messages == 0);
     is_silent.then(|| {
-        let why = format!("none of {} messages was answered", figures::count(sent));
+        let why = match received {
+            Some(0) => format!("none of {} messages was answered", figures::count(sent)),
+            _ => "no answer came in the measured time".to_owned(),
+        };
         sockkit_core::Error::new(ErrorKind::TimedOut, "measure", &outcome.address, why).into()
     })
 }

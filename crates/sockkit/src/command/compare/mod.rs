@@ -106,7 +106,10 @@ fn course<'a>(args: &'a CompareArgs, plan: &'a Plan, start: Instant) -> Result<C
 /// The error of a comparison that has not come to the end of its first block.
 fn nothing(findings: &Findings, course: &Course<'_>) -> anyhow::Error {
     match findings.stopped {
-        Stopped::Interrupted(interrupted) => interrupted.into(),
+        Stopped::Interrupted(interrupted) => {
+            warn("interrupted before one run of each was complete: there is nothing to tell");
+            interrupted.into()
+        }
         Stopped::Precision | Stopped::Blocks | Stopped::Budget => {
             let budget = format!("within the budget of {:.1?}", course.budget.0);
             let cause = "not one run of each was complete by then: try a longer --budget";

@@ -15,7 +15,6 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use sockkit_core::transport::Form;
 use sockkit_core::{Deadline, Target, Transport};
-use tempfile::TempDir;
 
 use super::placement;
 
@@ -28,7 +27,6 @@ pub(crate) struct Embedded {
     child: Child,
     stdout: ChildStdout,
     target: Target,
-    _directory: Option<TempDir>,
 }
 
 /// What a server process has used since it started.
@@ -47,12 +45,11 @@ impl Embedded {
         flags: &[String],
         processors: Option<&[usize]>,
     ) -> Result<Self> {
-        let (address, directory) = match transport.traits().form {
-            Form::HostPort => (format!("{}://127.0.0.1:0", transport.scheme()), None),
+        let address = match transport.traits().form {
+            Form::HostPort => format!("{}://127.0.0.1:0", transport.scheme()),
+            // An abstract name leaves nothing behind, however we end.
             Form::Path => {
-                let directory = tempfile::Builder::new().prefix("sockkit-").tempdir();
-                let directory = directory.context("cannot make a directory for the socket of the server")?;
-                (format!("{}:{}", transport.scheme(), directory.path().join("s").display()), Some(directory))
+                format!("{}:@sockkit-{}-{:016x}", transport.scheme(), std::process::id(), fastrand::u64(..))
             }
         };
         let program = std::env::current_exe().context("cannot find the program that is running")?;
@@ -83,7 +80,7 @@ impl Embedded {
         let listening: Value =
             serde_json::from_str(&line).with_context(|| format!("cannot read the ready line {line:?}"))?;
         let target = listening["address"].as_str().context("the ready line has no address")?.parse()?;
-        Ok(Self { child, stdout, target, _directory: directory })
+        Ok(Self { child, stdout, target })
     }
 
     /// Where it listens.

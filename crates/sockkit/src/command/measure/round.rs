@@ -7,6 +7,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use sockkit_core::{Options, Target};
 use sockkit_load::{Arrivals, Interval, Mode, Observer, Outcome, Pacing, Tuning, Verify, Workload};
+use sockkit_stats::result::Counters;
 
 use super::arms::Arm;
 use super::embedded::{Embedded, ServerUsage, usage};
@@ -128,7 +129,7 @@ impl Setup {
 /// Runs one.
 pub(crate) fn round(arm: &Arm, setup: &Setup, seed: u64, observer: &mut dyn Observer) -> Result<Round> {
     let workload = setup.of(arm, seed);
-    let ((outcome, server), summary) = match &arm.subject.target {
+    let ((mut outcome, server), summary) = match &arm.subject.target {
         Some(target) => (metered(target, &workload, setup.server, observer)?, None),
         None => {
             let processors = setup.processors.server.as_deref();
@@ -137,8 +138,19 @@ pub(crate) fn round(arm: &Arm, setup: &Setup, seed: u64, observer: &mut dyn Obse
             (metered, ours.stop()?)
         }
     };
+    if let (Mode::Send, Some(summary)) = (workload.mode, &summary) {
+        count_arrivals(&mut outcome.counters, summary);
+    }
     let saturation = saturation(&outcome, &workload);
     Ok(Round { outcome, server, summary, saturation })
+}
+
+/// One way without a connection, only the server knows what has arrived, and ours tells.
+fn count_arrivals(counters: &mut Counters, summary: &Value) {
+    if let (None, Some(arrived)) = (counters.received, summary["messages"]["received"].as_u64()) {
+        counters.received = Some(arrived);
+        counters.lost = counters.sent.saturating_sub(arrived);
+    }
 }
 
 /// Runs the load, and asks what the server used for it.

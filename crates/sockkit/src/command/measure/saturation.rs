@@ -75,7 +75,9 @@ fn beyond_capacity(outcome: &Outcome, workload: &Workload) -> Option<Saturation>
         return None;
     }
     let each_ns = outcome.usage.cpu_ns as f64 / completed as f64;
-    let there_was = outcome.elapsed.saturating_mul(u32::try_from(workload.threads).unwrap_or(u32::MAX));
+    // A thread without a connection is not there.
+    let threads = workload.threads.min(workload.connections);
+    let there_was = outcome.elapsed.saturating_mul(u32::try_from(threads).unwrap_or(u32::MAX));
     let needed = Duration::try_from_secs_f64(each_ns * 1e-9 * scheduled as f64).unwrap_or(Duration::MAX);
     (needed > there_was).then_some(Saturation::Capacity { completed, scheduled, each_ns })
 }
