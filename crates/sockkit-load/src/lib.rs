@@ -11,6 +11,7 @@ mod clock;
 mod courtesy;
 mod crowd;
 mod datagram;
+mod gate;
 mod message;
 mod open;
 mod outcome;

@@ -7,7 +7,6 @@
 
 use std::ops::Range;
 use std::panic::resume_unwind;
-use std::sync::Barrier;
 use std::thread::{self, Scope, ScopedJoinHandle, Thread};
 use std::time::Duration;
 
@@ -19,6 +18,8 @@ use sockkit_stats::Histogram;
 use sockkit_stats::result::{Counters, Options};
 
 use crate::clock;
+use crate::crowd::local;
+use crate::gate::Gate;
 use crate::outcome::{Interval, Outcome, Usage};
 use crate::recorder::{Mailbox, Recorder, Report, Tally};
 use crate::watch::Watch;
@@ -82,8 +83,8 @@ struct Crew<'a> {
     workload: &'a Workload,
     window: Window,
     mailboxes: Vec<Mailbox>,
-    /// All threads, and the calling one.
-    ready: Barrier,
+    /// Where the threads wait until all are ready.
+    gate: Gate,
     caller: Thread,
 }
 
@@ -96,7 +97,7 @@ impl<'a> Crew<'a> {
             workload,
             window: Window::default(),
             mailboxes: (0..threads).map(|_| Mailbox::default()).collect(),
-            ready: Barrier::new(threads + 1),
+            gate: Gate::default(),
             caller: thread::current(),
         }
     }
@@ -109,10 +110,14 @@ impl<'a> Crew<'a> {
     ) -> Result<(Vec<Report>, u64), Error> {
         let mut watch = Watch::new(&self.window, &self.mailboxes, observer);
         let mut reports = thread::scope(|scope| {
-            let workers = self.start(scope, endpoints);
-            self.ready.wait();
+            let workers = self.start(scope, endpoints).inspect_err(|_| {
+                // Those that have started end at once.
+                self.window.cut_short(0);
+                self.gate.open();
+            })?;
+            self.gate.gather(workers.len());
             self.window.open(clock::now_ns() + LEAD_NS, self.workload);
-            self.ready.wait();
+            self.gate.open();
             watch.until(|| workers.iter().all(ScopedJoinHandle::is_finished));
             let join = |worker: Worker<'_>| worker.join().unwrap_or_else(|panic| resume_unwind(panic));
             // All are joined before the first error is told.
@@ -130,7 +135,7 @@ impl<'a> Crew<'a> {
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
         mut endpoints: Vec<Endpoint>,
-    ) -> Vec<Worker<'scope>> {
+    ) -> Result<Vec<Worker<'scope>>, Error> {
         let (threads, peer) = (self.mailboxes.len(), Peer::of(&endpoints[0]));
         if self.workload.mode == Mode::Connect {
             endpoints.clear();
@@ -141,10 +146,11 @@ impl<'a> Crew<'a> {
             let connections = share(self.workload.connections, threads, index);
             let endpoints = endpoints.split_off(connections.start.min(endpoints.len()));
             let share = Share { connections, endpoints, peer: peer.clone() };
-            workers.push(scope.spawn(move || self.work(index, share)));
+            let worker = thread::Builder::new().spawn_scoped(scope, move || self.work(index, share));
+            workers.push(worker.map_err(|error| local("start a thread for", &error))?);
         }
         workers.reverse();
-        workers
+        Ok(workers)
     }
 
     /// One thread.
@@ -153,8 +159,7 @@ impl<'a> Crew<'a> {
         let prepared = self.settle(index).and_then(|()| work::prepare(share, self.workload, &self.window));
         let open = matches!(self.workload.pacing, Pacing::Open { .. });
         let mut recorder = Recorder::new(&self.window, &self.mailboxes[index], open);
-        self.ready.wait();
-        self.ready.wait();
+        self.gate.pass();
         let result = prepared.and_then(|driver| {
             recorder.start();
             let lead_ns = self.window.start_ns().saturating_sub(clock::now_ns());

@@ -5,6 +5,8 @@
 //! of every message can be made again.
 
 use std::io;
+use std::mem;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use sockkit_core::{Endpoint, Error, ErrorKind};
@@ -77,6 +79,15 @@ struct Batch {
     count: u64,
 }
 
+impl Batch {
+    fn enter(&self, recorder: &mut Recorder<'_>, now_ns: u64, size: usize) {
+        if self.count > 0 {
+            let [sent_ns, due_ns] = self.times;
+            recorder.answered(Times { sent_ns, due_ns }, now_ns, self.count, self.count * size as u64);
+        }
+    }
+}
+
 impl Stream {
     /// A connection on which nothing was sent yet.
     pub(crate) fn new(endpoint: Endpoint, content: Content, connection: u64, workload: &Workload) -> Self {
@@ -108,6 +119,13 @@ impl Stream {
         sequence as usize & (self.times.len() - 1)
     }
 
+    /// The slots of so many messages: those up to the end of the ring, and those from its beginning on.
+    fn slots(&self, sequence: u64, count: u64) -> [Range<usize>; 2] {
+        let (first, length) = (self.slot(sequence), self.times.len());
+        let end = first + count as usize;
+        [first..end.min(length), 0..end.saturating_sub(length)]
+    }
+
     fn broken(&self, operation: &'static str, error: &io::Error) -> Error {
         Error::io(operation, self.endpoint.url(), error)
     }
@@ -126,9 +144,7 @@ impl Stream {
             }
             if self.answered_bytes == 0 {
                 let right = self.content.count_right(self.answered, waiting, bytes, self.scrutiny);
-                for _ in 0..right {
-                    self.complete(recorder, now_ns, &mut batch);
-                }
+                self.complete(recorder, now_ns, right, &mut batch);
                 bytes = &bytes[right as usize * size..];
                 if right == waiting || bytes.is_empty() {
                     continue;
@@ -137,7 +153,7 @@ impl Stream {
             bytes = self.take_part(recorder, now_ns, bytes, &mut batch);
         }
         recorder.outstanding -= (self.answered - before) as usize;
-        self.enter(recorder, now_ns, &batch);
+        batch.enter(recorder, now_ns, size);
     }
 
     /// Takes in the next part of the message whose turn it is, and answers what is left.
@@ -157,34 +173,32 @@ impl Stream {
             self.note_wrong(recorder, now_ns, Some(sequence), wrong);
         }
         self.answered_bytes = (offset + part.len()) % size;
-        if self.answered_bytes == 0 {
-            self.complete(recorder, now_ns, batch);
+        if self.answered_bytes > 0 {
+            return rest;
+        }
+        if mem::take(&mut self.is_wrong) {
+            self.corrupted += 1;
+            self.answered += 1;
+        } else {
+            self.complete(recorder, now_ns, 1, batch);
         }
         rest
     }
 
-    /// The message whose turn it was has come back wholly.
-    fn complete(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, batch: &mut Batch) {
-        let times = self.times[self.slot(self.answered)];
-        self.answered += 1;
-        if self.is_wrong {
-            self.is_wrong = false;
-            self.corrupted += 1;
-        } else if batch.count > 0 && batch.times == times {
-            batch.count += 1;
-        } else {
-            self.enter(recorder, now_ns, batch);
-            *batch = Batch { times, count: 1 };
+    /// The next so many messages have come back as they were sent.
+    fn complete(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, count: u64, batch: &mut Batch) {
+        let size = self.content.size();
+        for slots in self.slots(self.answered, count) {
+            for times in &self.times[slots] {
+                if *times != batch.times {
+                    batch.enter(recorder, now_ns, size);
+                    *batch = Batch { times: *times, count: 0 };
+                }
+                batch.count += 1;
+            }
         }
-    }
-
-    fn enter(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, batch: &Batch) {
-        if batch.count > 0 {
-            let [sent_ns, due_ns] = batch.times;
-            self.received += batch.count;
-            let bytes = batch.count * self.content.size() as u64;
-            recorder.answered(Times { sent_ns, due_ns }, now_ns, batch.count, bytes);
-        }
+        self.answered += count;
+        self.received += count;
     }
 
     fn note_wrong(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, sequence: Option<u64>, wrong: Wrong) {
@@ -214,10 +228,10 @@ impl Stream {
     /// Marks messages as sent now; in a closed loop that is also when they were due.
     fn mark(&mut self, begun: u64, end: u64, now_ns: u64) {
         let open = self.pace.schedule.is_open();
-        for sequence in begun..end {
-            let slot = self.slot(sequence);
-            let times = &mut self.times[slot];
-            *times = [now_ns, if open { times[1] } else { now_ns }];
+        for slots in self.slots(begun, end - begun) {
+            for times in &mut self.times[slots] {
+                *times = [now_ns, if open { times[1] } else { now_ns }];
+            }
         }
     }
 
