@@ -143,7 +143,7 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l connections -d
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l depth -d 'Messages outstanding on each connection, in an open loop the most that may be; a list makes an arm of each [default: 1; in an open loop 1024 over all connections, at least 16 on each]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l rate -d 'Open loop: messages a second over all connections, by a schedule that waits for no answer' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l threads -d 'Threads of the load generator' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l placement -d 'On which processors the two ends run; the server only where it is our own' -r -f -a "free\t'Wherever the kernel puts them'
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l placement -d 'On which processors the two ends run; the server only where it is our own [default: free; for compare cross-core where there are two processors, because what the kernel chooses differs from run to run]' -r -f -a "free\t'Wherever the kernel puts them'
 same-core\t'Both on one processor'
 cross-core\t'The server on one, the generator on others'"
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l verify -d 'Which answers are compared with what was sent [default: full for echo and connect, else off]' -r -f -a "full\t'Every byte of every answer'
@@ -199,7 +199,7 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l connections 
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l depth -d 'Messages outstanding on each connection, in an open loop the most that may be; a list makes an arm of each [default: 1; in an open loop 1024 over all connections, at least 16 on each]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l rate -d 'Open loop: messages a second over all connections, by a schedule that waits for no answer' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l threads -d 'Threads of the load generator' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l placement -d 'On which processors the two ends run; the server only where it is our own' -r -f -a "free\t'Wherever the kernel puts them'
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l placement -d 'On which processors the two ends run; the server only where it is our own [default: free; for compare cross-core where there are two processors, because what the kernel chooses differs from run to run]' -r -f -a "free\t'Wherever the kernel puts them'
 same-core\t'Both on one processor'
 cross-core\t'The server on one, the generator on others'"
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l verify -d 'Which answers are compared with what was sent [default: full for echo and connect, else off]' -r -f -a "full\t'Every byte of every answer'

@@ -43,9 +43,10 @@ pub(crate) struct WorkloadArgs {
     #[arg(long)]
     pub(crate) spin: bool,
 
-    /// On which processors the two ends run; the server only where it is our own
-    #[arg(long, value_enum, value_name = "HOW", default_value = "free")]
-    pub(crate) placement: Placement,
+    /// On which processors the two ends run; the server only where it is our own [default: free; for compare cross-core
+    /// where there are two processors, because what the kernel chooses differs from run to run]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) placement: Option<Placement>,
 
     /// Which answers are compared with what was sent [default: full for echo and connect, else off]
     #[arg(long, value_enum, value_name = "WHICH")]
@@ -65,6 +66,13 @@ pub(crate) struct WorkloadArgs {
 
     #[command(flatten)]
     pub(crate) socket: SocketArgs,
+}
+
+impl WorkloadArgs {
+    /// The placement that was asked for, else the kernel's choice.
+    pub(crate) fn placement(&self) -> Placement {
+        self.placement.unwrap_or(Placement::Free)
+    }
 }
 
 /// Options of the generator's sockets. Those that are left out stay as the kernel has them; results say what was in

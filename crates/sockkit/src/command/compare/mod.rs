@@ -32,7 +32,7 @@ use self::order::Order;
 use self::plan::Plan;
 use self::progress::Progress;
 use self::timing::{Budget, Lengths, Wanted};
-use crate::cli::CompareArgs;
+use crate::cli::{CompareArgs, Placement};
 use crate::command::measure::{self, Survey};
 use crate::command::outputs::Outputs;
 use crate::command::signals::Signals;
@@ -51,6 +51,10 @@ const BLOCKS_AIM_QUICK: usize = 8;
 
 pub(crate) fn run(mut args: CompareArgs) -> Result<()> {
     let start = Instant::now();
+    // Whether two ends that the kernel places meet on one processor is luck, and ten times the round trip.
+    if args.workload.placement.is_none() && measure::has_two_processors()? {
+        args.workload.placement = Some(Placement::CrossCore);
+    }
     let plan = Plan::new(&mut args)?;
     let course = course(&args, &plan, start)?;
     if args.effort.plan {
@@ -59,7 +63,7 @@ pub(crate) fn run(mut args: CompareArgs) -> Result<()> {
     let outputs = Outputs::new(&args.outputs)?;
     args.saved.save.as_deref().map(file::check).transpose()?;
     let signals = Signals::take()?;
-    let survey = Survey::begin(args.workload.placement);
+    let survey = Survey::begin(args.workload.placement());
     let progress = Progress::new(course.budget.0);
     let findings = course.run(&signals, &progress);
     progress.finish();

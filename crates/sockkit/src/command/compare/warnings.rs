@@ -111,7 +111,7 @@ pub(super) fn of(document: &Document, course: &Course<'_>, findings: &Findings) 
     warnings.extend(of_noise(document, course.rules.precision));
     warnings.extend(document.arms.iter().flat_map(|arm| of_arm(arm, &fairness::name(arm, document))));
     warnings.extend(of_missing(document, findings.measured.run_seconds()));
-    let shares = document.environment.cores == 1 || course.workload.placement == Placement::SameCore;
+    let shares = document.environment.cores == 1 || course.workload.placement() == Placement::SameCore;
     if shares && document.arms.iter().any(|arm| arm.embedded) {
         warnings.push(Warning::OneProcessor);
     }

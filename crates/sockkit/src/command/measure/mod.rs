@@ -14,6 +14,7 @@ mod ticks;
 pub(crate) use arms::{Arm, arms};
 pub(crate) use embedded::usage;
 pub(crate) use environment::Survey;
+pub(crate) use placement::has_two_processors;
 pub(crate) use record::Recorder;
 pub(crate) use repeat::{command, seed};
 pub(crate) use round::{Round, Setup, round};

@@ -29,6 +29,11 @@ impl Processors {
     }
 }
 
+/// Whether the two ends can be placed apart.
+pub(crate) fn has_two_processors() -> Result<bool> {
+    Ok(allowed()?.len() > 1)
+}
+
 /// Runs something that starts a process, which inherits the processors of the thread that starts it.
 pub(crate) fn on<T>(processors: Option<&[usize]>, start: impl FnOnce() -> Result<T>) -> Result<T> {
     let Some(processors) = processors else { return start() };

@@ -39,7 +39,7 @@ pub(crate) struct Round {
 impl Setup {
     /// What was asked for, less the sizes, connections and depths, which are the arms'.
     pub(crate) fn new(args: &WorkloadArgs, seed: u64, warmup: Duration, duration: Duration) -> Result<Self> {
-        let processors = Processors::share(args.placement)?;
+        let processors = Processors::share(args.placement())?;
         let arrivals = if args.poisson { Arrivals::Poisson } else { Arrivals::Constant };
         let pacing = args.rate.map_or(Pacing::Closed, |rate_per_s| Pacing::Open { rate_per_s, arrivals });
         let workload = Workload {
