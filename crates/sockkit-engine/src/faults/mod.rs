@@ -1,6 +1,6 @@
 //! What a server does wrong on purpose: ground truth for those who measure, and weather for those who write clients.
 //!
-//! Faults are types that stand in the place of what they disturb, and are chosen once, when a worker starts ([`Kit`]): a
+//! Faults are types that stand in the place of what they disturb, and are chosen once, when a worker starts (`Kit`): a
 //! queue that holds what waits for a connected peer, and a detour for what is answered to a datagram. Each has a plain
 //! twin that lets all pass, so a server without faults has none of this in its loop.
 //!
