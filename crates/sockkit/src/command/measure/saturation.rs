@@ -135,7 +135,10 @@ mod tests {
         // At 1.5 ms a message it could not have sent a thousand in a second.
         let beyond = outcome(500, &[(1000, 500)], 1_500_000);
         assert!(matches!(saturation(&beyond, &workload()), Some(Saturation::Capacity { .. })));
-        assert_eq!(saturation(&beyond, &Workload { threads: 2, ..workload() }), None);
+        let two = Workload { threads: 2, connections: 2, ..workload() };
+        assert_eq!(saturation(&beyond, &two), None);
+        let idle = Workload { connections: 1, ..two };
+        assert!(saturation(&beyond, &idle).is_some(), "a thread without a connection does nothing");
         assert_eq!(saturation(&beyond, &Workload { spin: true, ..workload() }), None);
     }
 
