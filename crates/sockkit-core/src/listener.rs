@@ -214,7 +214,7 @@ impl Listener {
     pub fn take(&self) -> io::Result<(OwnedFd, SockAddr)> {
         let (socket, peer) = sockkit_sys::accept(self.as_fd())?;
         if self.transport.traits().framing == Framing::Message {
-            sockkit_sys::mark_messages(socket.as_fd())?;
+            sockkit_sys::mark_messages(socket.as_fd(), true)?;
         }
         Ok((socket, peer))
     }

@@ -71,8 +71,13 @@ fn several(
 ) -> Result<Vec<Endpoint>, Error> {
     let mut endpoints = Vec::with_capacity(count);
     while endpoints.len() < count && !cancelled.load(Relaxed) {
-        let opened = connect(target, &workload.options, Deadline::after(workload.connect_timeout))
-            .and_then(|endpoint| tuning::apply(&endpoint, &workload.tuning).map(|()| endpoint));
+        let opened = connect(target, &workload.options, Deadline::after(workload.connect_timeout)).and_then(
+            |endpoint| {
+                tuning::unmark(&endpoint)?;
+                tuning::apply(&endpoint, &workload.tuning)?;
+                Ok(endpoint)
+            },
+        );
         // Who fails spares the others their attempts.
         endpoints.push(opened.inspect_err(|_| cancelled.store(true, Relaxed))?);
     }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
 use sockkit_core::transport::Form;
-use sockkit_core::{Address, Endpoint, Error, Framing};
+use sockkit_core::{Address, Endpoint, Error, Framing, Session};
 use sockkit_stats::result::Options;
 
 use crate::workload::Tuning;
@@ -82,6 +82,17 @@ pub(crate) fn apply_to(
 /// `TCP_QUICKACK` once more: the kernel clears it by itself. Where that fails now it has failed before.
 pub(crate) fn quickack(socket: BorrowedFd<'_>) {
     let _ = setsockopt(&socket, QuickAck, &1);
+}
+
+/// Takes from a connection that keeps messages apart what tells an empty message from the end: nothing here asks for it,
+/// and the kernel takes a fiftieth of a round trip to make it.
+pub(crate) fn unmark(endpoint: &Endpoint) -> Result<(), Error> {
+    let traits = endpoint.transport().traits();
+    if traits.framing == Framing::Stream || traits.session == Session::Connectionless {
+        return Ok(());
+    }
+    sockkit_sys::mark_messages(endpoint.as_fd(), false)
+        .map_err(|error| Error::io("clear", format_args!("SO_TIMESTAMP on {}", endpoint.url()), &error))
 }
 
 /// The options in force on a socket to which `tuning` was applied. What its transport does not have is `None`.

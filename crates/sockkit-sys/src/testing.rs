@@ -46,6 +46,6 @@ pub(crate) fn seqpacket_pair() -> (OwnedFd, OwnedFd) {
         assert_eq!(libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0, fds.as_mut_ptr()), 0);
         (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1]))
     };
-    crate::mark_messages(ours.as_fd()).unwrap();
+    crate::mark_messages(ours.as_fd(), true).unwrap();
     (ours, theirs)
 }

@@ -74,7 +74,7 @@ impl Transport for Unix {
         // come, but cut a read short.
         let _ = sockkit_sys::refuse_descriptors(socket);
         if self.kind == libc::SOCK_SEQPACKET {
-            sockkit_sys::mark_messages(socket)?;
+            sockkit_sys::mark_messages(socket, true)?;
         }
         Ok(())
     }

@@ -157,6 +157,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let slot = self.connections.vacant_key();
         connection.direct = self.takes_direct();
         if connection.direct {
+            connection.receive_bare();
             self.direct.push(slot);
         } else {
             self.counters().system_calls.add(1);

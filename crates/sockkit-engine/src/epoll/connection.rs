@@ -122,6 +122,14 @@ impl<S: Service, Q: Outbox> Connection<S, Q> {
         epoll.add(&self.socket, EpollEvent::new(interest(self.watch), token))
     }
 
+    /// It is asked directly: its messages are received without what tells an empty one from the end.
+    pub(super) fn receive_bare(&mut self) {
+        if self.peer.framing() == Framing::Message {
+            // With it, a receive takes a little longer and brings the same.
+            let _ = sockkit_sys::mark_messages(self.socket.as_fd(), false);
+        }
+    }
+
     fn wanted_watch(&self, awaits_room: bool) -> Watch {
         match self.peer.framing() {
             _ if awaits_room => Watch::Room,

@@ -5,6 +5,7 @@
 
 mod books;
 mod moments;
+mod pulse;
 mod run;
 mod schedule;
 mod wire;

@@ -9,6 +9,7 @@ use sockkit_core::{Endpoint, Error, ErrorKind, Framing, Session};
 use sockkit_stats::result::Options;
 
 use super::books::Books;
+use super::pulse::{PULSE, Pulse};
 use super::schedule::{Schedule, Step};
 use super::wire::{Came, SLICE, Sent, Wire};
 use super::{Ping, PingObserver, Pinged, Wish};
@@ -17,9 +18,6 @@ use crate::message::Content;
 use crate::tracker::Times;
 use crate::tuning;
 use crate::workload::Tuning;
-
-/// How often the observer is asked what it wants, when nothing wakes us for it.
-const LOOK_NS: u64 = 50_000_000;
 
 /// Answers that are taken in one go when a message is due.
 const TURN: usize = 16;
@@ -34,6 +32,7 @@ pub fn ping(endpoint: Endpoint, ping: &Ping, observer: &mut dyn PingObserver) ->
     ping.check(endpoint.transport())?;
     let _exact = ExactSleep::begin();
     let url = endpoint.url();
+    tuning::unmark(&endpoint)?;
     let options = tuning::in_force(&endpoint, &Tuning::default());
     let content = Content::new(ping.seed, 0, ping.size);
     let wire = Wire::new(endpoint, content, ping.spin).map_err(|error| Error::io("wait for", url, &error))?;
@@ -45,6 +44,7 @@ pub fn ping(endpoint: Endpoint, ping: &Ping, observer: &mut dyn PingObserver) ->
         failure: None,
         ending: false,
         look_ns: 0,
+        pulse: Pulse::new(),
     };
     Ok(run.run(options))
 }
@@ -59,6 +59,7 @@ struct Run<'a> {
     ending: bool,
     /// When to ask the observer next.
     look_ns: u64,
+    pulse: Pulse,
 }
 
 impl Run<'_> {
@@ -94,7 +95,8 @@ impl Run<'_> {
 
     /// Asks the observer what it wants.
     fn look(&mut self, now_ns: u64) {
-        self.look_ns = now_ns.saturating_add(LOOK_NS);
+        self.look_ns = now_ns.saturating_add(nanos(PULSE));
+        self.pulse.beat();
         match self.observer.wish(&self.books) {
             Wish::GoOn => {}
             // Nothing has come: how long to wait for it is anybody's guess, and somebody wants us to end.

@@ -74,11 +74,6 @@ impl Wire {
     pub(super) fn new(endpoint: Endpoint, content: Content, spin: bool) -> io::Result<Self> {
         let is_stream = endpoint.transport().traits().framing == Framing::Stream;
         let size = content.size();
-        if !is_stream && endpoint.transport().traits().session == Session::Connected {
-            // It is there to tell an empty message from the end. No message is empty here, and the kernel takes time to
-            // make it.
-            setsockopt(&endpoint.as_fd(), sockopt::ReceiveTimestamp, &false)?;
-        }
         if !spin {
             let flags = OFlag::from_bits_retain(fcntl(endpoint.as_fd(), FcntlArg::F_GETFL)?);
             fcntl(endpoint.as_fd(), FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
