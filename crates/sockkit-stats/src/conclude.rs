@@ -64,7 +64,9 @@ pub fn conclude_against(saved: &[Arm], now: &[Arm], cells: &[Cell], rules: &Rule
     for cell in cells {
         let members = std::iter::once(cell.baseline).chain(cell.others.iter().copied());
         let pairs: Vec<(usize, &Arm)> = members
-            .filter_map(|index| Some((index, saved.iter().find(|arm| same(arm, &now[index]))?)))
+            .filter_map(|index| {
+                Some((index, saved.iter().find(|arm| arm.identity() == now[index].identity())?))
+            })
             .collect();
         for metric in Metric::ALL {
             let floor = judge_cell(now, &Cell { baseline: cell.baseline, others: Vec::new() }, metric, rules);
@@ -92,17 +94,6 @@ pub fn conclude_against(saved: &[Arm], now: &[Arm], cells: &[Cell], rules: &Rule
     conclusion
 }
 
-/// Whether two arms are of the same thing.
-pub(crate) fn same(left: &Arm, right: &Arm) -> bool {
-    left.target == right.target && alike(left, right)
-}
-
-/// Whether two arms differ in their target only.
-fn alike(left: &Arm, right: &Arm) -> bool {
-    (left.size, left.connections, left.depth, left.mode)
-        == (right.size, right.connections, right.depth, right.mode)
-}
-
 fn judge_cell(arms: &[Arm], cell: &Cell, metric: Metric, rules: &Rules) -> Findings {
     let first = &arms[cell.baseline];
     let blocks: BTreeSet<u64> = first.samples.iter().map(|sample| sample.block).collect();
@@ -121,7 +112,7 @@ fn judge_cell(arms: &[Arm], cell: &Cell, metric: Metric, rules: &Rules) -> Findi
 
 /// The noise floor of a saved session, from any arm there that was a baseline under the same conditions.
 fn noise_before(saved: &[Arm], now: &Arm, metric: Metric, rules: &Rules) -> Option<f64> {
-    let baselines = (0..saved.len()).filter(|&index| alike(&saved[index], now));
+    let baselines = (0..saved.len()).filter(|&index| saved[index].load() == now.load());
     let floors = baselines
         .map(|baseline| judge_cell(saved, &Cell { baseline, others: Vec::new() }, metric, rules).half_width);
     floors.fold(None, larger)

@@ -9,6 +9,8 @@
 //! The interval takes the values for independent. At a slow pace (`ping`) they nearly are. Successive round trips of a
 //! saturated run are not, by far: there the interval of one run says nothing of the next one, and none is given.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram as Hdr;
@@ -206,16 +208,12 @@ impl Histogram {
 fn check(bytes: &[u8]) -> Result<(), String> {
     let no = |why: &str| Err(format!("no HdrHistogram: {why}"));
     let Some((header, payload)) = bytes.split_first_chunk::<HEADER>() else { return no("too short") };
-    let mut expected = Vec::new();
-    V2Serializer::new()
-        .serialize(&Histogram::new().0, &mut expected)
-        .expect("a Vec takes all that is written to it");
     // All but the length of what follows is the same for all of ours: the format, the bounds and the digits.
     let (cookie, rest) = (..4, 8..HEADER);
-    if header[cookie] != expected[cookie] {
+    if header[cookie] != EMPTY[cookie] {
         return no("not in format V2, uncompressed");
     }
-    if header[rest.clone()] != expected[rest] {
+    if header[rest.clone()] != EMPTY[rest] {
         return Err("a histogram with other bounds".to_owned());
     }
     if u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize != payload.len() {
@@ -227,6 +225,15 @@ fn check(bytes: &[u8]) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// An empty one of ours, in that format.
+static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut bytes = Vec::new();
+    V2Serializer::new()
+        .serialize(&Histogram::new().0, &mut bytes)
+        .expect("a Vec takes all that is written to it");
+    bytes
+});
 
 /// Bytes of that header.
 const HEADER: usize = 40;

@@ -5,11 +5,11 @@
 //! measured at the same time; then their rates add up, and each of them lasted about as long as the whole. The same is
 //! not a way to pool runs that were made one after the other: for that, run more rounds.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 
 use crate::Histogram;
-use crate::conclude::same;
 use crate::result::{Arm, Cost, Counters, Latency, Spread};
 
 /// Several results as one.
@@ -47,25 +47,8 @@ impl Error for MergeError {}
 /// # Errors
 /// If a histogram cannot be read.
 pub fn merge(results: &[&[Arm]]) -> Result<Merged, MergeError> {
-    let mut groups: Vec<Vec<&Arm>> = Vec::new();
-    for result in results {
-        // A group that already has one of this result is full for now.
-        let mut taken = vec![false; groups.len()];
-        for arm in *result {
-            match (0..groups.len()).find(|&index| !taken[index] && same(groups[index][0], arm)) {
-                Some(index) => {
-                    groups[index].push(arm);
-                    taken[index] = true;
-                }
-                None => {
-                    groups.push(vec![arm]);
-                    taken.push(true);
-                }
-            }
-        }
-    }
     let mut merged = Merged::default();
-    for group in groups {
+    for group in groups(results) {
         if group.len() < results.len() {
             let (target, count) = (&group[0].target, group.len());
             merged.warnings.push(format!("{target} is in {count} of {} results only", results.len()));
@@ -74,6 +57,26 @@ pub fn merge(results: &[&[Arm]]) -> Result<Merged, MergeError> {
         merged.arms.push(arm);
     }
     Ok(merged)
+}
+
+/// Arms of the same thing, one of each result, in the order in which they first occur.
+fn groups<'a>(results: &[&'a [Arm]]) -> Vec<Vec<&'a Arm>> {
+    let mut groups: Vec<Vec<&Arm>> = Vec::new();
+    let mut places = HashMap::new();
+    for result in results {
+        // Which of the arms of a result that are the same it is.
+        let mut times: HashMap<_, usize> = HashMap::new();
+        for arm in *result {
+            let time = times.entry(arm.identity()).or_default();
+            let place = *places.entry((arm.identity(), *time)).or_insert(groups.len());
+            *time += 1;
+            match groups.get_mut(place) {
+                Some(group) => group.push(arm),
+                None => groups.push(vec![arm]),
+            }
+        }
+    }
+    groups
 }
 
 /// One arm of several, two at least.

@@ -139,6 +139,21 @@ pub struct Arm {
     pub control: Vec<Sample>,
 }
 
+/// What arms have in common that differ in their target only: size, connections, depth and mode.
+pub type Load = (u64, u64, u64, Mode);
+
+impl Arm {
+    /// What was done, whoever the target is.
+    pub fn load(&self) -> Load {
+        (self.size, self.connections, self.depth, self.mode)
+    }
+
+    /// What was done with whom: two arms with the same are of the same thing.
+    pub fn identity(&self) -> (&str, Load) {
+        (&self.target, self.load())
+    }
+}
+
 /// What was done with the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

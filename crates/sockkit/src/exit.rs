@@ -7,6 +7,8 @@ use anyhow::Error;
 use nix::sys::signal::{Signal, raise};
 use sockkit_core::ErrorKind;
 
+use crate::render::letters;
+
 /// The table, as `--help` shows it.
 pub(crate) const TABLE: &str = "\
 Exit codes:
@@ -77,9 +79,22 @@ pub(crate) fn code(result: Result<(), Error>) -> ExitCode {
         return ExitCode::from(interrupted.code());
     }
     // Nothing is left to tell it to when stderr is closed too.
-    let _ = writeln!(io::stderr(), "sockkit: {error:#}");
+    let _ = writeln!(io::stderr(), "sockkit: {}", line(&error));
     ExitCode::from(number(&error))
 }
+
+/// The error as one line. It may quote what a stranger has written, of any length and with anything in it.
+fn line(error: &Error) -> String {
+    let mut line = letters::seen(&format!("{error:#}"));
+    if let Some((end, _)) = line.char_indices().nth(LINE_MAX) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
+/// Letters of an error.
+const LINE_MAX: usize = 2000;
 
 /// The code of an error: decided by the innermost error that has a class.
 pub(crate) fn number(error: &Error) -> u8 {
@@ -115,6 +130,14 @@ fn is_closed_stdout(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_is_one_line_whatever_it_quotes() {
+        let quoted = format!("no \u{1b}[31m\n{}", "é".repeat(2 * LINE_MAX));
+        let line = line(&Error::msg(quoted).context("on the way"));
+        assert!(line.starts_with("on the way: no \u{fffd}[31m\u{fffd}é") && line.ends_with("é…"), "{line}");
+        assert_eq!(line.chars().count(), LINE_MAX + 1);
+    }
 
     #[test]
     fn each_class_of_error_has_its_code() {

@@ -15,6 +15,11 @@ use sockkit_stats::result::{Document, SCHEMA};
 /// Bytes of a document. The largest that a comparison writes has a few MB.
 const BYTES_MAX: u64 = 64 << 20;
 
+/// Values in a document, by the commas between them. They bound the memory that it takes when it is read, which bytes
+/// alone do not: an empty text has three of them and takes thirty. What sockkit writes has about fifty for a value, so
+/// that nearly as much of it can be read.
+const VALUES_MAX: usize = 1_000_000;
+
 /// Arms of a document; more are no result that sockkit has measured.
 const ARMS_MAX: usize = 10_000;
 
@@ -78,6 +83,11 @@ fn parse(bytes: &[u8]) -> Result<Document, String> {
         }
         None => return Err(format!("it is no {SCHEMA}: it has no schema")),
     }
+    // Those within texts count as well: there are few.
+    let values = bytes.iter().filter(|&&byte| byte == b',').count();
+    if values > VALUES_MAX {
+        return Err(format!("it has about {values} values, and {VALUES_MAX} are the most"));
+    }
     let document: Document =
         serde_json::from_slice(bytes).map_err(|error| format!("it is no whole {SCHEMA}: {error}"))?;
     match document.arms.len() {
@@ -131,6 +141,9 @@ mod tests {
         let mut many = samples::ping();
         many.arms = vec![many.arms[0].clone(); ARMS_MAX + 1];
         assert!(parse(to_json(&many).as_bytes()).unwrap_err().contains("10001 arms"));
+        let mut long = samples::ping();
+        long.warnings = vec![String::new(); VALUES_MAX + 1];
+        assert!(parse(to_json(&long).as_bytes()).unwrap_err().contains("values, and 1000000 are the most"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `sockkit report`: saved results, shown again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -97,25 +98,19 @@ pub(super) fn environment_differences(
     right: &Environment,
 ) -> Vec<(String, String, String)> {
     let [left, right] = [left, right].map(|environment| {
-        let mut fields = Vec::new();
+        let mut fields = BTreeMap::new();
         flatten(&serde_json::to_value(environment).unwrap_or_default(), "", &mut fields);
         fields
     });
-    let find = |fields: &[(String, String)], name: &str| {
-        fields
-            .iter()
-            .find(|(known, _)| known == name)
-            .map_or("unknown".to_owned(), |(_, value)| value.clone())
-    };
-    let mut names: Vec<&String> = left.iter().chain(&right).map(|(name, _)| name).collect();
-    names.sort();
-    names.dedup();
+    let find =
+        |fields: &BTreeMap<String, String>, name| fields.get(name).map_or("unknown".into(), String::clone);
+    let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
     let pairs = names.into_iter().map(|name| (name.clone(), find(&left, name), find(&right, name)));
     pairs.filter(|(_, left, right)| left != right).collect()
 }
 
 /// The values of an object and of those in it, as text.
-fn flatten(value: &Value, name: &str, fields: &mut Vec<(String, String)>) {
+fn flatten(value: &Value, name: &str, fields: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(inner) => {
             for (key, value) in inner.iter().filter(|(key, _)| !PASSING.contains(&key.as_str())) {
@@ -123,8 +118,8 @@ fn flatten(value: &Value, name: &str, fields: &mut Vec<(String, String)>) {
             }
         }
         Value::Null => {}
-        Value::String(text) => fields.push((name.to_owned(), text.clone())),
-        other => fields.push((name.to_owned(), other.to_string())),
+        Value::String(text) => drop(fields.insert(name.to_owned(), text.clone())),
+        other => drop(fields.insert(name.to_owned(), other.to_string())),
     }
 }
 

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use sockkit_stats::Estimate;
 use sockkit_stats::result::{Arm, Document, Latency, Metric, Verdict};
 
+use super::letters;
+
 /// The document as CSV, with a line of headings.
 pub(crate) fn csv(document: &Document) -> String {
     let mut verdicts: HashMap<(u64, Metric), &Verdict> = HashMap::new();
@@ -83,12 +85,12 @@ fn columns() -> Vec<Column> {
 }
 
 fn identity(columns: &mut Columns) {
-    columns.of_arm("target", |arm| Some(arm.target.clone()));
-    columns.of_arm("address", |arm| arm.address.clone());
+    columns.of_arm("target", |arm| Some(text(&arm.target)));
+    columns.of_arm("address", |arm| arm.address.as_deref().map(text));
     columns.of_arm("embedded", |arm| Some(arm.embedded.to_string()));
     // The name that it has in the document.
     columns.of_arm("mode", |arm| Some(serde_json::to_value(arm.mode).ok()?.as_str()?.to_owned()));
-    columns.of_arm("pacing", |arm| Some(arm.pacing.clone()));
+    columns.of_arm("pacing", |arm| Some(text(&arm.pacing)));
     columns.count("size", |arm| arm.size);
     columns.count("connections", |arm| arm.connections);
     columns.count("depth", |arm| arm.depth);
@@ -160,7 +162,7 @@ fn options(columns: &mut Columns) {
     columns.of_arm("receive_buffer", |arm| arm.options.receive_buffer.map(|it| it.to_string()));
     columns.of_arm("send_buffer", |arm| arm.options.send_buffer.map(|it| it.to_string()));
     columns.of_arm("mss", |arm| arm.options.mss.map(|it| it.to_string()));
-    columns.of_arm("congestion", |arm| arm.options.congestion.clone());
+    columns.of_arm("congestion", |arm| arm.options.congestion.as_deref().map(text));
     columns.of_arm("busy_poll_us", |arm| arm.options.busy_poll_us.map(|it| it.to_string()));
     columns.of_arm("tos", |arm| arm.options.tos.map(|it| it.to_string()));
     columns.of_arm("ttl", |arm| arm.options.ttl.map(|it| it.to_string()));
@@ -169,7 +171,7 @@ fn options(columns: &mut Columns) {
 fn verdict(columns: &mut Columns, place: usize, metric: Metric) {
     let name = metric.name().replace('.', "_");
     let of = move |row: &Row<'_>| row.verdicts[place].cloned();
-    columns.add(format!("{name}_against"), move |row| Some(of(row)?.against));
+    columns.add(format!("{name}_against"), move |row| Some(text(&of(row)?.against)));
     columns.estimate(&format!("{name}_ratio"), move |row| of(row)?.ratio);
     let word = move |row: &Row<'_>| Some(serde_json::to_value(of(row)?.verdict).ok()?.as_str()?.to_owned());
     columns.add(format!("{name}_verdict"), word);
@@ -184,6 +186,13 @@ fn write_line(out: &mut String, fields: impl Iterator<Item = String>) {
         out.push_str(&quoted(&field));
     }
     out.push('\n');
+}
+
+/// Words of the document as a field: on one line, so that an arm is one for awk as well, and none that a spreadsheet
+/// takes for a formula.
+fn text(words: &str) -> String {
+    let words = letters::seen(words);
+    if words.starts_with(['=', '+', '-', '@']) { format!("'{words}") } else { words }
 }
 
 /// RFC 4180, section 2: what contains a quote, a comma or a line break stands in quotes, with its own quotes doubled.
@@ -257,8 +266,12 @@ mod tests {
     #[test]
     fn a_field_may_contain_anything() {
         let mut document = samples::ping();
-        document.arms[0].target = "a,\"b\"\r\nc".into();
-        let rows = read(&csv(&document));
-        assert_eq!((rows.len(), value(&rows, 1, "target")), (2, "a,\"b\"\r\nc"));
+        document.arms[0].target = "a,\"b\"\r\nc\u{1b}[31m".into();
+        document.arms[0].pacing = "=1+1".into();
+        let text = csv(&document);
+        let rows = read(&text);
+        assert_eq!(value(&rows, 1, "target"), "a,\"b\"\u{fffd}\u{fffd}c\u{fffd}[31m");
+        assert_eq!(value(&rows, 1, "pacing"), "'=1+1");
+        assert_eq!(text.lines().count(), 2);
     }
 }

@@ -2,20 +2,22 @@
 
 use sockkit_stats::result::Document;
 
+use super::letters::in_json;
+
 /// The document, indented, with a line feed at the end.
 pub(crate) fn json(document: &Document) -> String {
     // A figure that is no number becomes null, which is what it is.
     let mut text =
         serde_json::to_string_pretty(document).expect("a document has nothing but strings for keys");
     text.push('\n');
-    text
+    in_json(text)
 }
 
 /// The document on one line, behind others that are no documents.
 pub(crate) fn json_line(document: &Document) -> String {
     let mut text = serde_json::to_string(document).expect("a document has nothing but strings for keys");
     text.push('\n');
-    text
+    in_json(text)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use sockkit_stats::result::Document;
 
 use super::grid::{Align, Grid};
+use super::letters::{REPLACED, is_unseen};
 use super::text::Tone;
 use super::view::{self, Part, Statement};
 
@@ -90,7 +91,11 @@ fn escaped(text: &str) -> String {
             plain.push('\\');
         }
         // A line break would end the cell, the row and the table.
-        plain.push(if letter.is_control() { ' ' } else { letter });
+        plain.push(match letter {
+            letter if letter.is_control() => ' ',
+            letter if is_unseen(letter) => REPLACED,
+            letter => letter,
+        });
         previous = letter;
     }
     plain
@@ -98,7 +103,7 @@ fn escaped(text: &str) -> String {
 
 /// A block of code, whatever is in it.
 fn fenced(out: &mut String, code: &str) {
-    let code: String = code.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let code = code.replace(char::is_control, " ").replace(is_unseen, "\u{fffd}");
     let longest = code.split(|letter| letter != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     let _ = writeln!(out, "{fence}sh\n{code}\n{fence}");
@@ -129,6 +134,6 @@ mod tests {
             assert!(bars == 0 || cells == 0 || bars == cells, "{line}");
             cells = bars;
         }
-        assert!(text.contains("| a\\|b \\| "), "{text}");
+        assert!(text.contains("| a\\|b\u{fffd}\\| "), "{text}");
     }
 }

@@ -6,6 +6,7 @@ use sockkit_stats::result::Document;
 use unicode_width::UnicodeWidthStr;
 
 use super::chart;
+use super::letters::{REPLACED, is_unseen};
 use super::view::{self, Part};
 
 /// What is known about the place to which text goes. Whoever calls asks the terminal; nothing here does.
@@ -60,11 +61,7 @@ impl Screen {
         let mut shown = String::with_capacity(text.len());
         for letter in text.chars() {
             match letter {
-                // Some controls have no effect but on the order in which letters are shown: as good for a forger.
-                '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                    shown.push(if self.unicode { '\u{fffd}' } else { '?' });
-                }
-                letter if letter.is_control() => shown.push(if self.unicode { '\u{fffd}' } else { '?' }),
+                letter if is_unseen(letter) => shown.push(if self.unicode { REPLACED } else { '?' }),
                 letter if self.unicode || letter.is_ascii() => shown.push(letter),
                 'µ' => shown.push('u'),
                 '±' => shown.push_str("+-"),

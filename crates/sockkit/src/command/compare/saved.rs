@@ -63,7 +63,7 @@ impl Saved {
         let mut differences: Vec<_> = of_environments(&self.document.environment, &now.environment).collect();
         differences.extend(self.flags(workload));
         for arm in &now.arms {
-            match self.document.arms.iter().find(|saved| is_same(saved, arm)) {
+            match self.document.arms.iter().find(|saved| saved.identity() == arm.identity()) {
                 None => differences.push(format!("{} was not measured then", fairness::name(arm, now))),
                 Some(saved) if saved.samples.len() < rules.blocks_min => {
                     let (name, rounds) = (fairness::name(arm, now), saved.samples.len());
@@ -89,12 +89,6 @@ impl Saved {
         let (then, now) = (traceless(then), traceless(now));
         (then != now).then(|| format!("the load was made with {then} then, and with {now} now"))
     }
-}
-
-/// Whether two arms are of the same thing, as the verdicts have it.
-pub(super) fn is_same(left: &result::Arm, right: &result::Arm) -> bool {
-    let key = |arm: &result::Arm| (arm.target.clone(), arm.size, arm.connections, arm.depth, arm.mode);
-    key(left) == key(right)
 }
 
 fn again(arm: &result::Arm) -> Result<Arm, String> {

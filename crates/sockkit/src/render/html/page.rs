@@ -5,6 +5,7 @@ use sockkit_stats::result::Document;
 
 use super::roster::Roster;
 use super::{about, charts, fairness, results, story};
+use crate::render::letters;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -45,7 +46,7 @@ pub(crate) fn page(document: &Document) -> String {
             }
         }
     };
-    markup.into_string()
+    letters::seen_lines(markup.into_string())
 }
 
 fn head(document: &Document, headline: &str) -> Markup {
@@ -121,5 +122,5 @@ fn section(id: &str, title: &str, content: Option<Markup>) -> Markup {
 /// be written as an escape; so nothing in there ends the element or begins a comment.
 fn data(document: &Document) -> Markup {
     let json = serde_json::to_string(document).expect("a document has nothing that JSON lacks");
-    html! { script #sockkit-result type="application/json" { (PreEscaped(json.replace('<', "\\u003c"))) } }
+    html! { script #sockkit-result type="application/json" { (PreEscaped(letters::in_json(json).replace('<', "\\u003c"))) } }
 }

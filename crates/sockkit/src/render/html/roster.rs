@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sockkit_stats::result::{Arm, Document, Latency, Metric, Mode, Noise, Verdict};
 
-use crate::render::figures;
+use crate::render::{figures, letters};
 
 /// How many colours, shapes and dashes there are (style.css and `charts::shapes` have them). They have no common
 /// divisor where it matters: forty-two arms differ in colour or shape, and colour alone never tells them apart.
@@ -219,16 +219,6 @@ pub(super) fn round_trips(arm: &Arm) -> Latency {
     if arm.saturated { Latency::default() } else { arm.rtt_ns }
 }
 
-/// Text of a document within a sentence of ours, or in a tip: without characters that are not seen but turn what comes
-/// behind them around, or worse.
-pub(super) fn tame(text: &str) -> String {
-    let unseen = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.replace(unseen, "\u{fffd}")
-}
-
 /// The different ones, in the order in which they come first.
 pub(super) fn distinct<T: Ord + Clone>(all: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = BTreeSet::new();
@@ -239,7 +229,7 @@ fn names(arms: &[Arm], varying: &[Dimension]) -> Vec<String> {
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let name = |arm: &Arm| {
         let details = varying.iter().map(|dimension| dimension.phrase(dimension.of(arm)));
-        let name = [tame(&arm.target)].into_iter().chain(details).collect::<Vec<_>>().join(", ");
+        let name = [letters::name(&arm.target)].into_iter().chain(details).collect::<Vec<_>>().join(", ");
         // Two arms may be the same in all that is known of them, as in a merged result.
         let times = seen.entry(name.clone()).or_default();
         *times += 1;

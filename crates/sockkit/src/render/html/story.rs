@@ -2,23 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use sockkit_stats::Estimate;
-use sockkit_stats::result::{Arm, Document, Metric, Mode, Verdict, Word};
+use sockkit_stats::result::{Arm, Document, Mode};
 
-use super::roster::{Roster, distinct, round_trips, tame};
-use crate::render::figures;
+use super::roster::{Roster, distinct, round_trips};
+use crate::render::finding::{self, Finding, Standing};
+use crate::render::{figures, letters};
 
 /// How many arms a headline names with figures; with more of them it only says who is ahead.
 const NAMED: usize = 2;
 
+/// How many names, and sentences, there are in a headline at most. The tables have all of them.
+const LISTED: usize = 12;
+
 /// The finding.
 pub(super) fn headline(roster: &Roster<'_>) -> String {
-    tame(&finding(roster))
+    letters::seen(&finding(roster))
 }
 
 /// How it was found.
 pub(super) fn method(document: &Document) -> String {
-    tame(&way(document))
+    letters::seen(&way(document))
 }
 
 fn finding(roster: &Roster<'_>) -> String {
@@ -72,137 +75,31 @@ fn way(document: &Document) -> String {
     sentences.join(" ")
 }
 
-/// How a target stands beside its baseline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
-    Faster,
-    Slower,
-    /// Better in one thing and worse in another.
-    Mixed,
-    /// Level by the first metric, but not by all.
-    Elsewhere,
-    Level,
-}
-
-/// A target, its baseline, and what was said of the two: first by the metric that counts most, then by the others.
-struct Contestant<'a> {
-    roster: &'a Roster<'a>,
-    name: &'a str,
-    against: &'a str,
-    first: Vec<&'a Verdict>,
-    others: Vec<&'a Verdict>,
-}
-
-impl Contestant<'_> {
-    fn standing(&self) -> Standing {
-        let all = || self.first.iter().chain(&self.others);
-        let any = |word| all().any(|verdict| verdict.verdict == word);
-        let leads = |word| self.first.iter().any(|verdict| verdict.verdict == word);
-        match (any(Word::Faster), any(Word::Slower)) {
-            (false, false) => Standing::Level,
-            (true, false) if leads(Word::Faster) => Standing::Faster,
-            (false, true) if leads(Word::Slower) => Standing::Slower,
-            (true, true) => Standing::Mixed,
-            _ => Standing::Elsewhere,
-        }
-    }
-
-    /// By the first metric; and what the others say otherwise, which a headline must not hide.
-    fn sentence(&self) -> String {
-        let Self { name, against, .. } = self;
-        let words = [
-            (Word::Faster, format!("{name} is faster than {against}")),
-            (Word::Slower, format!("{name} is slower than {against}")),
-            (Word::NoDifferenceShown, format!("no difference shown between {name} and {against}")),
-        ];
-        let said: Vec<String> = words
-            .into_iter()
-            .filter_map(|(word, text)| {
-                let evidence = self.range(self.first.iter().filter(|verdict| verdict.verdict == word))?;
-                let count = self.first.iter().filter(|verdict| verdict.verdict == word).count();
-                Some(match (word, self.first.len()) {
-                    // The table has the figures; the sentence is that there is nothing to tell.
-                    (Word::NoDifferenceShown, 1) => text,
-                    (_, 1) => format!("{text}: {evidence}"),
-                    (_, arms) if arms == count => format!("{text}: {evidence} in all {arms} arms"),
-                    (_, arms) => format!("{text}: {evidence} in {count} of {arms} arms"),
-                })
-            })
-            .collect();
-        let exceptions =
-            [(Word::Faster, "better"), (Word::Slower, "worse")].into_iter().flat_map(|(word, text)| {
-                let opposed = !self.first.iter().any(|verdict| verdict.verdict == word);
-                Metric::ALL.into_iter().filter(move |_| opposed).filter_map(move |metric| {
-                    let says = |verdict: &&&Verdict| verdict.metric == metric && verdict.verdict == word;
-                    Some(format!("{text} by {}", self.range(self.others.iter().filter(says))?))
-                })
-            });
-        let exceptions: Vec<String> = exceptions.collect();
-        match exceptions.as_slice() {
-            [] => said.join("; "),
-            exceptions => format!("{}, but {}", said.join("; "), exceptions.join(" and ")),
-        }
-    }
-
-    /// The ratio of a verdict with its interval, or from which to which those of several are.
-    fn range<'b>(&self, verdicts: impl Iterator<Item = &'b &'b Verdict>) -> Option<String> {
-        let mut ratios: Vec<(&Estimate, Metric)> =
-            verdicts.filter_map(|verdict| Some((verdict.ratio.as_ref()?, verdict.metric))).collect();
-        ratios.sort_by(|a, b| a.0.estimate.total_cmp(&b.0.estimate));
-        match ratios.as_slice() {
-            [] => None,
-            [(one, metric)] => Some(format!("{} {}", self.roster.metric(*metric), figures::ratio(one))),
-            [(low, metric), .., (high, _)] => Some(format!(
-                "{} {} to {}",
-                self.roster.metric(*metric),
-                figures::bare_ratio(low),
-                figures::bare_ratio(high)
-            )),
-        }
-    }
-}
-
 fn compared(roster: &Roster<'_>) -> String {
-    let document = roster.document;
-    let has_ratio = |metric: &Metric| {
-        document.verdicts.iter().any(|verdict| verdict.metric == *metric && verdict.ratio.is_some())
-    };
-    let Some(first) = Metric::ALL.into_iter().find(has_ratio) else {
+    let Some(leading) = finding::leading(roster.document) else {
         return "Nothing can be said: there is no pair of runs.".to_owned();
     };
-    let mut contestants: Vec<Contestant<'_>> = Vec::new();
-    let mut places = BTreeMap::new();
-    for verdict in document.verdicts.iter().filter(|verdict| verdict.ratio.is_some()) {
-        let (name, against) = (verdict.arm.as_str(), verdict.against.as_str());
-        let place = *places.entry((name, against)).or_insert(contestants.len());
-        if place == contestants.len() {
-            contestants.push(Contestant { roster, name, against, first: vec![], others: vec![] });
-        }
-        let contestant = &mut contestants[place];
-        match verdict.metric == first {
-            true => contestant.first.push(verdict),
-            false => contestant.others.push(verdict),
-        }
-    }
-    let sentences: Vec<String> = match contestants.len() {
-        0..=NAMED => contestants.iter().map(Contestant::sentence).collect(),
-        _ => summary(&contestants, roster.metric(first)),
+    let metric = |metric| roster.metric(metric).to_owned();
+    let findings = finding::findings(roster.document, leading, |verdict| &verdict.arm);
+    let sentences: Vec<String> = match findings.len() {
+        0..=NAMED => findings.iter().map(|finding| finding.sentence(&metric, false)).collect(),
+        _ => summary(&findings, roster.metric(leading)),
     };
     let text = format!("{}.", sentences.join("; "));
-    match text.strip_prefix("no difference") {
-        Some(rest) => format!("No difference{rest}"),
+    match text.strip_prefix("no ") {
+        Some(rest) => format!("No {rest}"),
         None => text,
     }
 }
 
 /// Who is ahead, by name.
-fn summary(contestants: &[Contestant<'_>], first: &str) -> Vec<String> {
-    let mut groups = distinct(contestants.iter().map(|c| (c.against, c.standing())));
-    groups.sort_by_key(|(_, standing)| *standing);
-    let sentence = |(against, standing): (&str, Standing)| {
-        let fits = |c: &&Contestant<'_>| c.against == against && c.standing() == standing;
-        let names: Vec<&str> = contestants.iter().filter(fits).map(|c| c.name).collect();
-        let (are, names) = (if names.len() == 1 { "is" } else { "are" }, list(&names));
+fn summary(findings: &[Finding<'_>], leading: &str) -> Vec<String> {
+    let mut groups: BTreeMap<(Standing, &str), Vec<&str>> = BTreeMap::new();
+    for finding in findings {
+        groups.entry((finding.standing(), &finding.against)).or_default().push(&finding.name);
+    }
+    let sentence = |((standing, against), names): (&(Standing, &str), &Vec<&str>)| {
+        let (are, names) = (if names.len() == 1 { "is" } else { "are" }, list(names));
         match standing {
             Standing::Faster => format!("{names} {are} faster than {against}"),
             Standing::Slower => format!("{names} {are} slower than {against}"),
@@ -210,12 +107,19 @@ fn summary(contestants: &[Contestant<'_>], first: &str) -> Vec<String> {
                 format!("{names} {are} better than {against} in one thing and worse in another")
             }
             Standing::Elsewhere => {
-                format!("no difference shown between {names} and {against} in {first}, but in something else")
+                format!(
+                    "no difference shown between {names} and {against} in {leading}, but in something else"
+                )
             }
             Standing::Level => format!("no difference shown between {names} and {against}"),
+            Standing::Unknown => format!("nothing can be said of {names} and {against}"),
         }
     };
-    groups.into_iter().map(sentence).collect()
+    let mut sentences: Vec<String> = groups.iter().take(LISTED).map(sentence).collect();
+    if groups.len() > LISTED {
+        sentences.push("and more below".to_owned());
+    }
+    sentences
 }
 
 /// One arm with nothing beside it.
@@ -291,9 +195,12 @@ fn several(roster: &Roster<'_>) -> String {
     }
 }
 
-/// `a, b and c`.
+/// `a, b and c`, with the first few of many.
 fn list(names: &[&str]) -> String {
     match names {
+        many if many.len() > LISTED => {
+            format!("{} and {} more", many[..LISTED].join(", "), names.len() - LISTED)
+        }
         [] => String::new(),
         [one] => (*one).to_owned(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),

@@ -77,7 +77,7 @@ fn the_headline_says_what_was_found() {
     let cpu = |v: &&mut Verdict| v.arm_index == 2 && v.metric == Metric::Cpu;
     let cpu = mixed.verdicts.iter_mut().find(cpu).unwrap();
     cpu.verdict = Word::Slower;
-    let worse = format!("udp and tcp, but worse by CPU/message {}.", figures::ratio(&cpu.ratio.unwrap()));
+    let worse = format!("udp and tcp; but worse by CPU/message {}.", figures::ratio(&cpu.ratio.unwrap()));
     assert!(headline(&mixed).ends_with(&worse), "{}", headline(&mixed));
 
     // With more arms than a sentence holds, it says who is ahead.

@@ -8,6 +8,7 @@ use sockkit_stats::result::{Arm, Cost, Document, Latency, Metric, Verdict, Word}
 use super::names::{Names, figure, format_of};
 use crate::render::chart::{Bar, Chart, Group};
 use crate::render::figures::{self, WITHHELD};
+use crate::render::finding::against;
 use crate::render::grid::{ALWAYS, Align, Cell, Column, Grid};
 use crate::render::text::Tone;
 
@@ -84,7 +85,7 @@ pub(super) fn verdicts(document: &Document, names: &Names) -> Option<Grid> {
     let mut verdicts: Vec<_> = document.verdicts.iter().collect();
     // What is said of one arm stands together; the metrics stay in their order.
     verdicts.sort_by_key(|verdict| (verdict.arm_index, verdict.against_index));
-    let baselines: BTreeSet<_> = verdicts.iter().map(|verdict| names.against(verdict)).collect();
+    let baselines: BTreeSet<_> = verdicts.iter().map(|verdict| against(verdict)).collect();
     // One baseline is named once.
     let (heading, is_one) = match (baselines.len(), baselines.first()) {
         (1, Some(baseline)) => (format!("arm / {baseline}"), true),
@@ -95,7 +96,7 @@ pub(super) fn verdicts(document: &Document, names: &Names) -> Option<Grid> {
         let pair = (verdict.arm_index, verdict.against_index);
         let repeats = previous.replace(pair) == Some(pair);
         let arm = names.arm(verdict);
-        let text = if is_one { arm.to_owned() } else { format!("{arm} / {}", names.against(verdict)) };
+        let text = if is_one { arm.to_owned() } else { format!("{arm} / {}", against(verdict)) };
         Cell { repeats, ..Cell::plain(text) }
     });
     let labels = labels.collect();

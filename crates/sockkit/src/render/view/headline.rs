@@ -1,37 +1,47 @@
 //! What was found, in a sentence or two.
 
-use std::collections::{BTreeMap, HashSet};
-
-use sockkit_stats::result::{Document, Metric, Verdict, Word};
+use sockkit_stats::result::{Document, Metric};
 
 use super::Statement;
 use super::names::{Names, figure, several};
 use crate::render::figures;
+use crate::render::finding::{self, Finding, Standing};
 use crate::render::text::Tone;
 
 /// With more than so many arms, sentences about each are no headline any more.
 const EACH_MAX: usize = 6;
 
-/// Below that many pairs of rounds there is no verdict.
-const BLOCKS_MIN: u64 = 6;
-
 /// The verdicts, by the metric that is asked for first: round trips where there are any.
 pub(super) fn of_comparison(document: &Document, names: &Names) -> Vec<Statement> {
-    let has_ratio = |metric| document.verdicts.iter().any(|it| it.metric == metric && it.ratio.is_some());
-    let Some(metric) = Metric::ALL.into_iter().find(|&metric| has_ratio(metric)) else {
+    let Some(leading) = finding::leading(document) else {
         let blocks = document.experiment.as_ref().map_or(0, |experiment| experiment.blocks);
         return vec![Statement::new(
             format!("nothing can be said: {} measured", several(blocks, "complete block")),
             Tone::Strong,
         )];
     };
-    let verdicts: Vec<_> = document.verdicts.iter().filter(|verdict| verdict.metric == metric).collect();
-    let mut statements = match verdicts.len() {
-        0..=EACH_MAX => verdicts.iter().map(|verdict| sentence(document, verdict, names)).collect(),
-        _ => summary(&verdicts, &names.metric(metric)),
+    let led = document.verdicts.iter().filter(|verdict| verdict.metric == leading).count();
+    let findings = match led {
+        0..=EACH_MAX => finding::findings(document, leading, |verdict| names.arm(verdict)),
+        _ => finding::findings(document, leading, |verdict| &verdict.arm),
     };
+    let mut statements: Vec<_> =
+        findings.iter().take(EACH_MAX).map(|finding| statement(finding, names)).collect();
+    if let Some(more) = findings.len().checked_sub(EACH_MAX).filter(|more| *more > 0) {
+        statements.push(Statement::plain(format!("{} more in the table", several(more as u64, "finding"))));
+    }
     statements.extend(saturated(document, names));
     statements
+}
+
+fn statement(finding: &Finding<'_>, names: &Names) -> Statement {
+    let tone = match finding.standing() {
+        Standing::Faster => Tone::Better,
+        Standing::Slower => Tone::Worse,
+        Standing::Mixed | Standing::Elsewhere | Standing::Level => Tone::Strong,
+        Standing::Unknown => Tone::Plain,
+    };
+    Statement::new(finding.sentence(&|metric| names.metric(metric), true), tone)
 }
 
 /// One sentence an arm.
@@ -78,109 +88,10 @@ fn saturated(document: &Document, names: &Names) -> Vec<Statement> {
         .collect()
 }
 
-fn sentence(document: &Document, verdict: &Verdict, names: &Names) -> Statement {
-    let (arm, against) = (names.arm(verdict), names.against(verdict));
-    let ratio = figures::optional(verdict.ratio, |ratio| figures::ratio(&ratio));
-    let found = format!("{} {ratio}", names.metric(verdict.metric));
-    let (mut text, tone) = match verdict.verdict {
-        _ if verdict.ratio.is_none() => {
-            (format!("nothing can be said of {arm} and {against}: no pair of rounds"), Tone::Plain)
-        }
-        Word::Faster => (format!("{arm} is faster than {against}: {found}"), Tone::Better),
-        Word::Slower => (format!("{arm} is slower than {against}: {found}"), Tone::Worse),
-        Word::NoDifferenceShown => (
-            format!("no difference shown between {arm} and {against}: {found}{}", why(verdict)),
-            Tone::Strong,
-        ),
-    };
-    text.push_str(&exceptions(document, verdict, names));
-    Statement::new(text, tone)
-}
-
-/// What may be made of it that no difference was shown.
-fn why(verdict: &Verdict) -> String {
-    if verdict.blocks < BLOCKS_MIN {
-        return format!("; {} cannot show any", several(verdict.blocks, "block"));
-    }
-    let ends = verdict.ratio.and_then(|ratio| Some((ratio.low?, ratio.high?)));
-    let clears_one = ends.is_some_and(|(low, high)| low > 1.0 || high < 1.0);
-    match (verdict.detectable, verdict.threshold) {
-        (_, Some(threshold)) if clears_one => {
-            format!("; the interval does not clear the threshold of {}", figures::percent(threshold))
-        }
-        (Some(detectable), _) => {
-            format!(
-                "; a difference of {} or more would likely have been seen",
-                figures::difference(detectable)
-            )
-        }
-        (None, _) => String::new(),
-    }
-}
-
-/// Metrics in which the same arm comes out differently: a headline must not hide them.
-fn exceptions(document: &Document, verdict: &Verdict, names: &Names) -> String {
-    let others = document.verdicts.iter().filter(|other| {
-        other.arm_index == verdict.arm_index
-            && other.metric != verdict.metric
-            && other.verdict != verdict.verdict
-            && other.verdict != Word::NoDifferenceShown
-    });
-    let words: Vec<_> = others
-        .filter_map(|other| {
-            let word = if other.verdict == Word::Faster { "better" } else { "worse" };
-            Some(format!("{word} by {} {}", names.metric(other.metric), figures::ratio(&other.ratio?)))
-        })
-        .take(Metric::ALL.len())
-        .collect();
-    match words.is_empty() {
-        true => String::new(),
-        false => format!("; but {}", words.join(", ")),
-    }
-}
-
-/// How often which verdict was given, and between which ratios, for a sweep.
-fn summary(verdicts: &[&Verdict], metric: &str) -> Vec<Statement> {
-    let mut pairs: BTreeMap<(&str, &str), Vec<&Verdict>> = BTreeMap::new();
-    let mut order = Vec::new();
-    let mut seen = HashSet::new();
-    for &verdict in verdicts {
-        let pair = (verdict.arm.as_str(), verdict.against.as_str());
-        if seen.insert(pair) {
-            order.push(pair);
-        }
-        pairs.entry(pair).or_default().push(verdict);
-    }
-    let statements = order.iter().take(EACH_MAX).map(|pair| {
-        let verdicts = &pairs[pair];
-        let (arm, against) = *pair;
-        let words = [
-            (Word::Faster, format!("{arm} is faster than {against}")),
-            (Word::Slower, format!("{arm} is slower than {against}")),
-            (Word::NoDifferenceShown, format!("no difference shown between {arm} and {against}")),
-        ];
-        let found = words.into_iter().filter_map(|(word, words)| {
-            let ratios: Vec<_> = verdicts
-                .iter()
-                .filter(|verdict| verdict.verdict == word)
-                .filter_map(|verdict| verdict.ratio)
-                .collect();
-            let by_estimate = |a: &&_, b: &&_| f64::total_cmp(estimate_of(a), estimate_of(b));
-            let (low, high) = (ratios.iter().min_by(by_estimate)?, ratios.iter().max_by(by_estimate)?);
-            let between = format!("{metric} {} to {}", figures::bare_ratio(low), figures::bare_ratio(high));
-            Some(format!("{words} in {} of {} arms ({between})", ratios.len(), verdicts.len()))
-        });
-        Statement::new(found.collect::<Vec<_>>().join("; "), Tone::Strong)
-    });
-    statements.filter(|statement| !statement.text.is_empty()).collect()
-}
-
-fn estimate_of(ratio: &sockkit_stats::Estimate) -> &f64 {
-    &ratio.estimate
-}
-
 #[cfg(test)]
 mod tests {
+    use sockkit_stats::result::Word;
+
     use super::super::samples;
     use super::*;
 
@@ -226,8 +137,8 @@ mod tests {
         assert_eq!(
             sentences(&samples::sweep()),
             [
-                "unix is faster than tcp in 6 of 8 arms (p50 0.60x to 0.70x); no difference shown between unix and \
-                 tcp in 2 of 8 arms (p50 0.97x to 0.99x)"
+                "unix is faster than tcp: p50 0.60x to 0.70x in 6 of 8 arms; no difference shown between unix and tcp: p50 \
+                 0.97x to 0.99x in 2 of 8 arms"
             ]
         );
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sockkit_stats::Estimate;
 use sockkit_stats::result::{Arm, Metric, Mode, Verdict};
 
-use crate::render::figures;
+use crate::render::{figures, letters};
 
 /// The names of the arms of a document: the target, and beside it only what is not the same for all.
 #[derive(Clone, Debug)]
@@ -75,14 +75,6 @@ impl Names {
         self.labels.get(place(verdict.arm_index)).unwrap_or(&verdict.arm)
     }
 
-    /// The baseline against which it is held; of what is saved elsewhere the target is all that is known.
-    pub(super) fn against(&self, verdict: &Verdict) -> String {
-        match verdict.against_index {
-            Some(_) => verdict.against.clone(),
-            None => format!("the saved {}", verdict.against),
-        }
-    }
-
     /// A metric in a few letters.
     pub(super) fn metric(&self, metric: Metric) -> String {
         match metric {
@@ -150,7 +142,8 @@ impl Varies {
 
     fn label(self, arm: &Arm) -> String {
         let parts = self.parts(arm, true);
-        if parts.is_empty() { arm.target.clone() } else { format!("{} {}", arm.target, parts.join(", ")) }
+        let target = letters::name(&arm.target);
+        if parts.is_empty() { target } else { format!("{target} {}", parts.join(", ")) }
     }
 
     fn common(self, arm: &Arm) -> String {

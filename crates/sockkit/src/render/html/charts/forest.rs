@@ -8,7 +8,8 @@ use super::plot::{mark, percent, px};
 use super::scale::{Gaps, Scale};
 use crate::render::figures;
 use crate::render::html::results::{glyph, spoken, word};
-use crate::render::html::roster::{Roster, Style, tame};
+use crate::render::html::roster::{Roster, Style};
+use crate::render::letters;
 
 const GAPS: Gaps = Gaps { wide: 0.09, narrow: 0.22 };
 
@@ -112,7 +113,7 @@ fn verdict_row(roster: &Roster<'_>, scale: &Scale, verdict: &Verdict) -> Markup 
     let detectable = figures::optional(verdict.detectable, figures::percent);
     let tip = format!(
         "{name} against {}\n{}: {ratio}\n{}\nthreshold: ±{}\nwould show: {detectable}\npairs of runs: {}",
-        tame(&verdict.against),
+        letters::name(&verdict.against),
         roster.metric(verdict.metric),
         spoken(verdict.verdict),
         figures::optional(verdict.threshold, figures::percent),
@@ -134,7 +135,7 @@ fn verdict_row(roster: &Roster<'_>, scale: &Scale, verdict: &Verdict) -> Markup 
 fn name(roster: &Roster<'_>, index: u64, target: &str) -> String {
     match usize::try_from(index) {
         Ok(index) if index < roster.len() => roster.name(index).to_owned(),
-        _ => tame(target),
+        _ => letters::name(target),
     }
 }
 
