@@ -17,8 +17,8 @@ const BYTES_MAX: u64 = 64 << 20;
 
 /// Values in a document, by the commas between them. They bound the memory that it takes when it is read, which bytes
 /// alone do not: an empty text has three of them and takes thirty. What sockkit writes has about fifty for a value, so
-/// that nearly as much of it can be read.
-const VALUES_MAX: usize = 1_000_000;
+/// of that the bytes are the bound.
+const VALUES_MAX: usize = 1_500_000;
 
 /// Arms of a document; more are no result that sockkit has measured.
 const ARMS_MAX: usize = 10_000;
