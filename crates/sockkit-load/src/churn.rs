@@ -116,6 +116,26 @@ impl<'a> Churn<'a> {
         })
     }
 
+    /// Opens and closes connections until the end.
+    fn call_all(&mut self, recorder: &mut Recorder<'_>) -> Result<(), Error> {
+        loop {
+            let now_ns = clock::now_ns();
+            let goes_on = recorder.turn(now_ns);
+            if !goes_on {
+                let hurry = self.window.is_cut_short();
+                let patience_ns = if hurry { HURRY_NS } else { self.timeout_ns };
+                if !self.is_busy() || self.settled_ns >= recorder.span().end_ns.saturating_add(patience_ns) {
+                    return Ok(());
+                }
+            }
+            self.begin_all(recorder, goes_on)?;
+            self.wait(recorder, goes_on)?;
+            if self.settled_ns >= self.next_check_ns {
+                self.check_silence(recorder, self.settled_ns)?;
+            }
+        }
+    }
+
     fn is_busy(&self) -> bool {
         self.idle.len() < self.slots.len()
     }
@@ -330,21 +350,8 @@ impl<'a> Churn<'a> {
 
 impl<'a> Driver<'a> for Churn<'a> {
     fn drive(mut self: Box<Self>, mut recorder: Recorder<'a>) -> Result<Report, Error> {
-        loop {
-            let now_ns = clock::now_ns();
-            let goes_on = recorder.turn(now_ns);
-            if !goes_on {
-                let hurry = self.window.is_cut_short();
-                let patience_ns = if hurry { HURRY_NS } else { self.timeout_ns };
-                if !self.is_busy() || self.settled_ns >= recorder.span().end_ns.saturating_add(patience_ns) {
-                    break;
-                }
-            }
-            self.begin_all(&mut recorder, goes_on)?;
-            self.wait(&mut recorder, goes_on)?;
-            if self.settled_ns >= self.next_check_ns {
-                self.check_silence(&mut recorder, self.settled_ns)?;
-            }
+        if let Err(error) = self.call_all(&mut recorder) {
+            recorder.break_off(error);
         }
         if !self.window.is_cut_short() {
             let left = (self.slots.len() - self.idle.len()) as u64;

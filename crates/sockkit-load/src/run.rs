@@ -57,25 +57,30 @@ pub trait Observer {
 /// Runs a workload against a peer.
 ///
 /// A run that is cancelled is a shorter run: what was measured so far is its outcome, and what was outstanding at its end
-/// does not count as sent.
+/// does not count as sent. So is one that breaks off, with what ended it in [`Outcome::failure`]: a connection that the
+/// peer ends before the run is over ([`ErrorKind::Broken`]), or that stays silent for the timeout where messages cannot be
+/// lost ([`ErrorKind::TimedOut`]); a datagram that is refused ([`ErrorKind::Unreachable`]).
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] for a workload that makes no sense on the transport. Otherwise if a connection cannot be opened,
-/// is ended by the peer before the run is over ([`ErrorKind::Broken`]), or stays silent for the timeout where messages
-/// cannot be lost ([`ErrorKind::TimedOut`]); if a datagram is refused ([`ErrorKind::Unreachable`]); if there are too few
-/// descriptors ([`ErrorKind::Local`]).
+/// [`ErrorKind::Usage`] for a workload that makes no sense on the transport. Otherwise if a connection cannot be opened; if
+/// there are too few descriptors ([`ErrorKind::Local`]); and what breaks off the run, if nothing had been measured yet or
+/// messages go one way.
 pub fn run(target: &Target, workload: &Workload, observer: &mut dyn Observer) -> Result<Outcome, Error> {
     check::workload(target, workload)?;
     check::file_limit(target, workload)?;
     // Those of mode `connect` are opened by the threads; one shows where.
     let count = if workload.mode == Mode::Connect { 1 } else { workload.connections };
     let Some(endpoints) = open::all(target, workload, count, observer)? else {
-        return Ok(outcome(target.to_string(), Options::default(), workload, 0, &[]));
+        return Ok(outcome(target.to_string(), Options::default(), workload, 0, Vec::new()));
     };
     let (address, options) = (endpoints[0].url(), tuning::in_force(&endpoints[0], &workload.tuning));
     let _slack = Slack::none();
     let (reports, elapsed_ns) = Crew::new(workload).run(endpoints, observer)?;
-    Ok(outcome(address, options, workload, elapsed_ns, &reports))
+    let mut outcome = outcome(address, options, workload, elapsed_ns, reports);
+    match outcome.failure.take_if(|_| outcome.messages == 0) {
+        Some(error) => Err(error),
+        None => Ok(outcome),
+    }
 }
 
 /// What the threads and their caller share.
@@ -221,11 +226,11 @@ fn outcome(
     options: Options,
     workload: &Workload,
     elapsed_ns: u64,
-    reports: &[Report],
+    mut reports: Vec<Report>,
 ) -> Outcome {
     let (mut tally, mut counters, mut usage) = (Tally::new(), Counters::default(), Usage::default());
     let (mut service, mut lateness) = (Histogram::new(), Histogram::new());
-    for report in reports {
+    for report in &reports {
         tally.merge(&report.tally);
         service.merge(&report.service);
         lateness.merge(&report.lateness);
@@ -233,6 +238,7 @@ fn outcome(
         usage = usage.and(report.usage);
     }
     let open = matches!(workload.pacing, Pacing::Open { .. });
+    let failure = reports.iter_mut().find_map(|report| report.failure.take());
     let first = reports.iter().filter_map(|report| report.first_corruption.as_ref()).min();
     Outcome {
         address,
@@ -247,5 +253,6 @@ fn outcome(
         usage,
         options,
         first_corruption: first.map(|(_, text)| text.clone()),
+        failure,
     }
 }

@@ -52,7 +52,8 @@ from 0), \"target\", \"size\", \"connections\", \"depth\", \"round\", \"from_s\"
 line is the whole result.
 
 Ctrl-C ends the run early, and what was measured so far is still told; then the signal takes its course (130 in a shell). A wrong byte in an answer fails the \
-run: what was wrong is told, with the result, and the code is 1. An arm that cannot be measured does not \
+run: what was wrong is told, with the result, and the code is 1. A connection that its peer resets or closes (5), or that \
+falls silent for --timeout (4), ends the run, and what was measured until then is told with a warning. An arm that cannot be measured does not \
 keep the others from it; its code is the code in the end.";
 
 /// Measure round trips, throughput or connections of one target or several
