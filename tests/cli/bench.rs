@@ -201,6 +201,43 @@ fn a_peer_that_breaks_off_is_told_with_what_was_measured() {
     }
 }
 
+/// By chance, or for want of room: the run goes on, and both ends count the same.
+#[test]
+fn refused_connections_are_counted() {
+    for limit in [["--fault", "refuse=10%"], ["--max-connections", "1"]] {
+        let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", limit[0], limit[1]]);
+        let url = server.url("tcp").to_owned();
+        let document = measured(&[&url, "--mode", "connect", "--connections", "4"]);
+        let arm = arm(&document);
+        assert!(arm.counters.refused > 0 && arm.rate_per_s > Some(0.0), "{limit:?}: {:?}", arm.counters);
+        assert_eq!(arm.counters.received, Some(arm.counters.sent), "{limit:?}");
+    }
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--fault", "refuse=100%"]);
+    let url = server.url("tcp").to_owned();
+    let (code, _, stderr) = parts(&bench(&[&url, "--mode", "connect"]));
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains(&url) && stderr.contains("refused"), "{stderr}");
+}
+
+/// Nobody has typed the address of an embedded server.
+#[test]
+fn what_an_embedded_target_fails_with_names_it_as_it_was_typed() {
+    for target in ["tcp", "unix"] {
+        let mut command = SOCKKIT.command(&["bench", target, "--duration", "1m", "--interval", "100ms"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("start a bench");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        stdout.read_line(&mut String::new()).expect("an interval");
+        kill(children(child.id())[0], Signal::SIGKILL).expect("a signal");
+        let status = wait_for_exit(&mut child, PATIENCE).expect("it ends");
+        let mut stderr = String::new();
+        child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("text");
+        assert_eq!(status.code(), Some(5), "{stderr}");
+        let begins = stderr.lines().any(|line| line.starts_with(&format!("sockkit: {target}: cannot ")));
+        assert!(begins, "{stderr}");
+    }
+}
+
 #[test]
 fn a_peer_that_falls_silent_is_told_with_what_was_measured() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");

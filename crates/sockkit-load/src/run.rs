@@ -11,7 +11,6 @@ use std::thread::{self, Scope, ScopedJoinHandle, Thread};
 use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::sys::prctl;
 use nix::unistd::Pid;
 use sockkit_core::{Endpoint, Error, ErrorKind, Target};
 use sockkit_stats::Histogram;
@@ -22,11 +21,12 @@ use crate::crowd::local;
 use crate::gate::Gate;
 use crate::outcome::{Interval, Outcome, Usage};
 use crate::recorder::{Mailbox, Recorder, Report, Tally};
+use crate::timer::ExactSleep;
 use crate::watch::Watch;
 use crate::window::Window;
 use crate::work::{self, Peer, Share};
 use crate::workload::{Mode, Pacing, Workload};
-use crate::{check, open, recorder, tuning};
+use crate::{check, open, recorder, timer, tuning};
 
 /// From the moment at which all threads are ready to the first message: for them to wake up.
 const LEAD_NS: u64 = 200_000;
@@ -62,7 +62,8 @@ pub trait Observer {
 /// lost ([`ErrorKind::TimedOut`]); a datagram that is refused ([`ErrorKind::Unreachable`]).
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] for a workload that makes no sense on the transport. Otherwise if a connection cannot be opened; if
+/// [`ErrorKind::Usage`] for a workload that makes no sense on the transport. Otherwise if a connection cannot be opened,
+/// or in mode `connect` none can; if
 /// there are too few descriptors ([`ErrorKind::Local`]); and what breaks off the run, if nothing had been measured yet or
 /// messages go one way.
 pub fn run(target: &Target, workload: &Workload, observer: &mut dyn Observer) -> Result<Outcome, Error> {
@@ -74,9 +75,14 @@ pub fn run(target: &Target, workload: &Workload, observer: &mut dyn Observer) ->
         return Ok(outcome(target.to_string(), Options::default(), workload, 0, Vec::new()));
     };
     let (address, options) = (endpoints[0].url(), tuning::in_force(&endpoints[0], &workload.tuning));
-    let _slack = Slack::none();
+    let _exact = ExactSleep::begin();
     let (reports, elapsed_ns) = Crew::new(workload).run(endpoints, observer)?;
     let mut outcome = outcome(address, options, workload, elapsed_ns, reports);
+    let Counters { sent, refused, .. } = outcome.counters;
+    if workload.mode == Mode::Connect && sent == 0 && refused > 0 && outcome.failure.is_none() {
+        let why = format!("all of {refused} connections were refused");
+        return Err(Error::new(ErrorKind::Unreachable, "connect to", outcome.address, why));
+    }
     match outcome.failure.take_if(|_| outcome.messages == 0) {
         Some(error) => Err(error),
         None => Ok(outcome),
@@ -176,7 +182,7 @@ impl<'a> Crew<'a> {
 
     /// Goes to the processor that the thread is meant for, and has it woken when it asks to be.
     fn settle(&self, index: usize) -> Result<(), Error> {
-        let _ = prctl::set_timerslack(1);
+        timer::set_exact();
         let Some(cpus) = &self.workload.cpus else { return Ok(()) };
         let cpu = cpus[index % cpus.len()];
         let mut set = CpuSet::new();
@@ -198,25 +204,6 @@ struct Wake<'a>(&'a Thread);
 impl Drop for Wake<'_> {
     fn drop(&mut self) {
         self.0.unpark();
-    }
-}
-
-/// The calling thread is woken on time too, as long as this lives.
-struct Slack(Option<u64>);
-
-impl Slack {
-    fn none() -> Self {
-        let before = prctl::get_timerslack().ok().and_then(|ns| u64::try_from(ns).ok());
-        let _ = prctl::set_timerslack(1);
-        Self(before)
-    }
-}
-
-impl Drop for Slack {
-    fn drop(&mut self) {
-        if let Some(before) = self.0 {
-            let _ = prctl::set_timerslack(before);
-        }
     }
 }
 

@@ -42,8 +42,13 @@ should be short beside --duration, or a queue that grows without end looks like 
 a closed loop gives the first guess; from there the rate is doubled or quartered, then narrowed down to 5 %, \
 in runs of a second (more if the percentile takes more messages, at most --duration). What breaks the \
 promise is tried twice. Then --rounds runs (5 if it is not given) of --duration confirm it: four of five \
-have to keep it, or a rate 5 % lower is tried, eight times at the most. This takes about a minute as a rule. \
+have to keep it, or a rate 5 % lower is tried, eight times at the most. This takes about a minute on a quiet \
+machine, and can take several where runs disturb each other; how long at the most is told when it begins. \
 If no rate is confirmed, the code is 1.
+
+--mode connect. Connections that the peer refuses, or ends before anything of an answer has come, are counted \
+as refused and tried again after a pause of 0.1 ms, doubled with each refusal in a row up to 100 ms. If all \
+are refused for --timeout, or in the whole run, the code is 3.
 
 --interval. A line for each interval, on stdout before the result, or on stderr if the result goes to stdout \
 as a document. With --json-lines it is one JSON object a line: \"event\" is \"interval\", then \"arm\" (its place, \
