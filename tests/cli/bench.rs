@@ -179,21 +179,83 @@ fn a_peer_that_never_answers_has_a_code_of_its_own() {
     assert_eq!(code, Some(4), "{stderr}");
 }
 
+/// What was measured until then is told, and what ended it.
 #[test]
-fn a_peer_that_breaks_off_is_told() {
+fn a_peer_that_breaks_off_is_told_with_what_was_measured() {
+    for (scheme, address) in [("tcp", "127.0.0.1:0"), ("unix", "@sockkit-bench-breaks-off")] {
+        for fault in ["reset-after=64KiB", "close-after=64KiB"] {
+            let server = SOCKKIT.serve(&[&format!("--{scheme}"), address, "--fault", fault]);
+            let url = server.url(scheme).to_owned();
+            let output = bench(&[&url, "--json", "--warmup", "0", "--duration", "1m"]);
+            let (code, _, stderr) = parts(&output);
+            assert_eq!(code, Some(5), "{fault}: {stderr}");
+            assert!(stderr.contains("cannot ") && stderr.contains(&url), "{fault}: {stderr}");
+            let document = document(&output);
+            let arm = arm(&document);
+            // 64 KiB are 1024 messages of 64 bytes; what was outstanding at the end does not count.
+            assert_eq!((arm.counters.sent, arm.counters.received), (1024, Some(1024)), "{scheme} {fault}");
+            assert!(arm.rtt_ns.p50.is_some() && arm.seconds < 50.0);
+            let warned = |text: &str| document.warnings.iter().any(|warning| warning.contains(text));
+            assert!(warned("broken off after") && warned("cannot "), "{:?}", document.warnings);
+        }
+    }
+}
+
+/// By chance, or for want of room: the run goes on, and both ends count the same.
+#[test]
+fn refused_connections_are_counted() {
+    for limit in [["--fault", "refuse=10%"], ["--max-connections", "1"]] {
+        let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", limit[0], limit[1]]);
+        let url = server.url("tcp").to_owned();
+        let document = measured(&[&url, "--mode", "connect", "--connections", "4"]);
+        let arm = arm(&document);
+        assert!(arm.counters.refused > 0 && arm.rate_per_s > Some(0.0), "{limit:?}: {:?}", arm.counters);
+        assert_eq!(arm.counters.received, Some(arm.counters.sent), "{limit:?}");
+    }
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--fault", "refuse=100%"]);
+    let url = server.url("tcp").to_owned();
+    let (code, _, stderr) = parts(&bench(&[&url, "--mode", "connect"]));
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains(&url) && stderr.contains("refused"), "{stderr}");
+}
+
+/// Nobody has typed the address of an embedded server.
+#[test]
+fn what_an_embedded_target_fails_with_names_it_as_it_was_typed() {
+    for target in ["tcp", "unix"] {
+        let mut command = SOCKKIT.command(&["bench", target, "--duration", "1m", "--interval", "100ms"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("start a bench");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        stdout.read_line(&mut String::new()).expect("an interval");
+        kill(children(child.id())[0], Signal::SIGKILL).expect("a signal");
+        let status = wait_for_exit(&mut child, PATIENCE).expect("it ends");
+        let mut stderr = String::new();
+        child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("text");
+        assert_eq!(status.code(), Some(5), "{stderr}");
+        let begins = stderr.lines().any(|line| line.starts_with(&format!("sockkit: {target}: cannot ")));
+        assert!(begins, "{stderr}");
+    }
+}
+
+#[test]
+fn a_peer_that_falls_silent_is_told_with_what_was_measured() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
     let address = format!("tcp://{}", listener.local_addr().expect("an address"));
     let server = thread::spawn(move || {
         let (mut connection, _) = listener.accept().expect("a connection");
-        // It answers some, and leaves.
         let mut message = [0; 64];
         for _ in 0..10 {
             connection.read_exact(&mut message).expect("a message");
             connection.write_all(&message).expect("room for an answer");
         }
+        connection.read_to_end(&mut Vec::new()).ok();
     });
-    let (code, _, stderr) = parts(&bench(&[&address]));
-    assert_eq!(code, Some(5), "{stderr}");
+    let output = bench(&[&address, "--warmup", "0", "--duration", "1m", "--timeout", "300ms"]);
+    let (code, stdout, stderr) = parts(&output);
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(stderr.contains(&format!("cannot receive from {address}: timed out")), "{stderr}");
+    assert!(stdout.contains("10 messages sent") && stdout.contains("broken off after"), "{stdout}");
     server.join().expect("a server");
 }
 

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 /// ```text
 /// cannot listen on tcp://127.0.0.1:80: permission denied (ports below 1024 need CAP_NET_BIND_SERVICE)
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     operation: &'static str,

@@ -150,6 +150,21 @@ impl<'a> AloneStream<'a> {
         Ok(Self { common, answered: 0, corrupted: 0, unchecked: None })
     }
 
+    /// Exchanges messages until the end. Answers how many were sent in vain.
+    fn converse(&mut self, recorder: &mut Recorder<'_>) -> Result<u64, Error> {
+        self.common.make(0);
+        self.common.turn_over();
+        let mut now_ns = clock::now_ns();
+        while recorder.turn(now_ns) {
+            match self.exchange(recorder, now_ns)? {
+                Some(answered_ns) => now_ns = answered_ns,
+                // Of a run that was cut short nobody knows what would have become of it: it does not count as sent.
+                None => return Ok(u64::from(!self.common.window.is_cut_short())),
+            }
+        }
+        Ok(0)
+    }
+
     /// Sends the message, does what is left to be done with the one before and for the one after it, and receives the
     /// echo. Answers when that had come, or `None` if it is not waited for any more.
     fn exchange(&mut self, recorder: &mut Recorder<'_>, sent_ns: u64) -> Result<Option<u64>, Error> {
@@ -270,18 +285,10 @@ impl<'a> AloneStream<'a> {
 
 impl<'a> Driver<'a> for AloneStream<'a> {
     fn drive(mut self: Box<Self>, mut recorder: Recorder<'a>) -> Result<Report, Error> {
-        let mut lost = 0;
-        self.common.make(0);
-        self.common.turn_over();
-        let mut now_ns = clock::now_ns();
-        while recorder.turn(now_ns) {
-            let Some(answered_ns) = self.exchange(&mut recorder, now_ns)? else {
-                // Of a run that was cut short nobody knows what would have become of it: it does not count as sent.
-                lost = u64::from(!self.common.window.is_cut_short());
-                break;
-            };
-            now_ns = answered_ns;
-        }
+        let lost = self.converse(&mut recorder).unwrap_or_else(|error| {
+            recorder.break_off(error);
+            0
+        });
         self.check(&mut recorder);
         let (sent, corrupted) = (self.answered + lost, self.corrupted);
         let received = Some(self.answered - corrupted);
@@ -318,6 +325,24 @@ impl<'a> AloneDatagram<'a> {
             has_end: traits.session == Session::Connected && workload.size > 0,
             common: Common::new(endpoint, content, connection, workload, window)?,
         })
+    }
+
+    /// Exchanges messages until the end.
+    fn converse(&mut self, recorder: &mut Recorder<'_>) -> Result<(), Error> {
+        self.common.make(0);
+        self.common.turn_over();
+        let mut now_ns = clock::now_ns();
+        while recorder.turn(now_ns) {
+            if !self.send(recorder, now_ns)? {
+                now_ns = clock::now_ns();
+                continue;
+            }
+            self.check(recorder);
+            self.common.make(self.tracker.next());
+            now_ns = self.receive(recorder)?;
+            self.common.turn_over();
+        }
+        Ok(())
     }
 
     /// Sends the message, or waits a little for room for it. Answers whether it was sent.
@@ -407,18 +432,8 @@ impl<'a> AloneDatagram<'a> {
 
 impl<'a> Driver<'a> for AloneDatagram<'a> {
     fn drive(mut self: Box<Self>, mut recorder: Recorder<'a>) -> Result<Report, Error> {
-        self.common.make(0);
-        self.common.turn_over();
-        let mut now_ns = clock::now_ns();
-        while recorder.turn(now_ns) {
-            if !self.send(&mut recorder, now_ns)? {
-                now_ns = clock::now_ns();
-                continue;
-            }
-            self.check(&mut recorder);
-            self.common.make(self.tracker.next());
-            now_ns = self.receive(&mut recorder)?;
-            self.common.turn_over();
+        if let Err(error) = self.converse(&mut recorder) {
+            recorder.break_off(error);
         }
         self.check(&mut recorder);
         let counters = self.tracker.close(self.common.window.is_cut_short());

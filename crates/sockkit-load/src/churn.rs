@@ -6,8 +6,13 @@
 //! Over TCP a connection is closed with `SO_LINGER` 0, which resets it: else it would stay in TIME_WAIT for a minute, and
 //! after some 28,000 of them there would be no port left to call from. The answer has been read by then, so nothing is
 //! lost by it.
+//!
+//! A connection that is refused, or ended before anything of an answer has come, is counted as refused, and the slot
+//! tries again after a pause, which grows with each refusal in a row: a peer that has no room is not to be stormed.
+//! One that has refused all for the timeout is taken for gone.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
@@ -36,6 +41,10 @@ const DOZE_NS: u64 = 20_000_000;
 /// How soon a peer whose queue of connections is full is called again.
 const AGAIN_NS: u64 = 200_000;
 
+/// How long a slot pauses after a refusal: from, doubled with each one in a row, and at most. The least is so short that
+/// a refusal now and then hardly shows in the rate.
+const PAUSE_NS: (u64, u64) = (100_000, 100_000_000);
+
 /// How long outstanding answers are waited for after a run was cut short.
 const HURRY_NS: u64 = 20_000_000;
 
@@ -50,10 +59,12 @@ struct Slot {
     written: usize,
     got: usize,
     was_refused: bool,
+    /// Connections refused in a row.
+    refusals: u32,
 }
 
 enum State {
-    /// Nothing is under way.
+    /// Nothing is under way, or a pause after a refusal is.
     Idle,
     /// The socket is there; the peer's queue of connections was full, or it has not been tried.
     Waiting(OwnedFd),
@@ -69,6 +80,10 @@ pub(crate) struct Churn<'a> {
     idle: VecDeque<usize>,
     /// Slots whose peer had no room for one more.
     waiting: VecDeque<usize>,
+    /// Slots that pause after a refusal, by when they try again.
+    pausing: BinaryHeap<Reverse<(u64, usize)>>,
+    /// When a connection was last not refused.
+    welcome_ns: u64,
     waiter: Waiter,
     workload: &'a Workload,
     window: &'a Window,
@@ -95,12 +110,15 @@ impl<'a> Churn<'a> {
             written: 0,
             got: 0,
             was_refused: false,
+            refusals: 0,
         };
         let count = share.connections.len();
         Ok(Self {
             slots: share.connections.clone().map(slot).collect(),
             idle: (0..count).collect(),
             waiting: VecDeque::with_capacity(count),
+            pausing: BinaryHeap::with_capacity(count),
+            welcome_ns: 0,
             place: Place::new(share.peer, workload)?,
             waiter: Waiter::new(workload.spin, true).map_err(|error| local("set up a wait on", &error))?,
             workload,
@@ -116,8 +134,29 @@ impl<'a> Churn<'a> {
         })
     }
 
+    /// Opens and closes connections until the end.
+    fn call_all(&mut self, recorder: &mut Recorder<'_>) -> Result<(), Error> {
+        self.welcome_ns = clock::now_ns();
+        loop {
+            let now_ns = clock::now_ns();
+            let goes_on = recorder.turn(now_ns);
+            if !goes_on {
+                let hurry = self.window.is_cut_short();
+                let patience_ns = if hurry { HURRY_NS } else { self.timeout_ns };
+                if !self.is_busy() || self.settled_ns >= recorder.span().end_ns.saturating_add(patience_ns) {
+                    return Ok(());
+                }
+            }
+            self.begin_all(recorder, goes_on)?;
+            self.wait(recorder, goes_on)?;
+            if self.settled_ns >= self.next_check_ns {
+                self.check_silence(recorder, self.settled_ns)?;
+            }
+        }
+    }
+
     fn is_busy(&self) -> bool {
-        self.idle.len() < self.slots.len()
+        self.idle.len() + self.pausing.len() < self.slots.len()
     }
 
     /// Opens a socket for a slot and calls.
@@ -146,7 +185,7 @@ impl<'a> Churn<'a> {
                 self.waiting.push_back(index);
                 return Ok(());
             }
-            Err(error) => return Err(self.place.failed("connect to", &error)),
+            Err(error) => return self.turned_away(index, self.place.failed("connect to", &error), recorder),
         };
         slot.state = State::Called(socket);
         self.advance(index, is_open, recorder)
@@ -175,13 +214,37 @@ impl<'a> Churn<'a> {
                     slot.was_refused = true;
                     return Ok(());
                 }
-                Err(error) => return Err(self.place.failed("send to", &error)),
+                Err(error) => return self.turned_away(index, self.place.failed("send to", &error), recorder),
             }
         }
-        match self.receive(index, recorder)? {
-            Some(checked) => self.finish(index, checked, recorder),
-            None => Ok(()),
+        match self.receive(index, recorder) {
+            Ok(Some(checked)) => self.finish(index, checked, recorder),
+            Ok(None) => Ok(()),
+            Err(error) => self.turned_away(index, error, recorder),
         }
+    }
+
+    /// A connection has failed. If that is a refusal it is counted, and the slot tries again after a pause, unless the peer
+    /// has refused all for too long.
+    fn turned_away(&mut self, index: usize, error: Error, recorder: &mut Recorder<'_>) -> Result<(), Error> {
+        let (now_ns, slot) = (clock::now_ns(), &mut self.slots[index]);
+        let is_refusal = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Broken) && slot.got == 0;
+        if !is_refusal || self.place.traits.session == Session::Connectionless {
+            return Err(error);
+        }
+        self.counters.refused += 1;
+        if now_ns.saturating_sub(self.welcome_ns) >= self.timeout_ns {
+            return Err(error
+                .with_kind(ErrorKind::Unreachable)
+                .with_advice("every connection was refused for as long as the timeout"));
+        }
+        let (least_ns, most_ns) = PAUSE_NS;
+        let pause_ns = most_ns.min(least_ns << slot.refusals.min(16));
+        slot.refusals += 1;
+        slot.state = State::Idle;
+        recorder.calls += 1; // close(2)
+        self.pausing.push(Reverse((now_ns + pause_ns, index)));
+        Ok(())
     }
 
     /// Receives what is there. Answers whether the echo is right, once it is there wholly.
@@ -227,7 +290,9 @@ impl<'a> Churn<'a> {
         recorder: &mut Recorder<'_>,
     ) -> Result<(), Error> {
         let now_ns = clock::now_ns();
+        self.welcome_ns = now_ns;
         let slot = &mut self.slots[index];
+        slot.refusals = 0;
         let times = Times { sent_ns: slot.started_ns, due_ns: slot.started_ns };
         self.counters.sent += 1;
         match checked {
@@ -287,6 +352,13 @@ impl<'a> Churn<'a> {
             let Some(index) = self.waiting.pop_front() else { break };
             self.call(index, recorder)?;
         }
+        let now_ns = clock::now_ns();
+        while let Some(&Reverse((until_ns, index))) = self.pausing.peek()
+            && until_ns <= now_ns
+        {
+            self.pausing.pop();
+            self.idle.push_back(index);
+        }
         // Those that are done at once come to its end again.
         for _ in 0..if goes_on { self.idle.len() } else { 0 } {
             let Some(index) = self.idle.pop_front() else { break };
@@ -304,6 +376,8 @@ impl<'a> Churn<'a> {
         };
         let edge_ns = recorder.next_edge_ns(now_ns);
         let until_ns = if edge_ns > now_ns { until_ns.min(edge_ns) } else { until_ns };
+        let again_ns = self.pausing.peek().map_or(u64::MAX, |Reverse((until_ns, _))| *until_ns);
+        let until_ns = until_ns.min(again_ns);
         recorder.calls += 1;
         let found =
             self.waiter.wait(now_ns, None, until_ns, true).map_err(|error| local("wait for", &error))?;
@@ -316,7 +390,8 @@ impl<'a> Churn<'a> {
                 let error = getsockopt(socket, sockopt::SocketError).unwrap_or(libc::EIO);
                 if error != 0 {
                     let error = io::Error::from_raw_os_error(error);
-                    return Err(self.place.failed("connect to", &error));
+                    self.turned_away(index, self.place.failed("connect to", &error), recorder)?;
+                    continue;
                 }
             }
             self.advance(index, ready.writable, recorder)?;
@@ -330,24 +405,11 @@ impl<'a> Churn<'a> {
 
 impl<'a> Driver<'a> for Churn<'a> {
     fn drive(mut self: Box<Self>, mut recorder: Recorder<'a>) -> Result<Report, Error> {
-        loop {
-            let now_ns = clock::now_ns();
-            let goes_on = recorder.turn(now_ns);
-            if !goes_on {
-                let hurry = self.window.is_cut_short();
-                let patience_ns = if hurry { HURRY_NS } else { self.timeout_ns };
-                if !self.is_busy() || self.settled_ns >= recorder.span().end_ns.saturating_add(patience_ns) {
-                    break;
-                }
-            }
-            self.begin_all(&mut recorder, goes_on)?;
-            self.wait(&mut recorder, goes_on)?;
-            if self.settled_ns >= self.next_check_ns {
-                self.check_silence(&mut recorder, self.settled_ns)?;
-            }
+        if let Err(error) = self.call_all(&mut recorder) {
+            recorder.break_off(error);
         }
         if !self.window.is_cut_short() {
-            let left = (self.slots.len() - self.idle.len()) as u64;
+            let left = (self.slots.len() - self.idle.len() - self.pausing.len()) as u64;
             self.counters.sent += left;
             self.counters.lost += left;
         }

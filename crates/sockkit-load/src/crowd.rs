@@ -70,7 +70,8 @@ pub(crate) trait Line {
     /// in the socket, if the last receive has not left it there.
     fn check_silence(&mut self, recorder: &mut Recorder<'_>, settled_ns: u64) -> Result<(), Error>;
 
-    /// Enters its counters. What is outstanding is lost, or never was if the run was cut short.
+    /// Enters its counters. What is outstanding is lost, or never was if the run was cut short. Fails if that had to be
+    /// answered.
     fn close(&mut self, recorder: &mut Recorder<'_>, settled_ns: u64, cut_short: bool) -> Result<(), Error>;
 }
 
@@ -183,26 +184,35 @@ impl<'a, L: Line> Crowd<'a, L> {
 
     /// Runs from the start of the window until nothing is outstanding any more.
     pub(crate) fn drive(mut self, mut recorder: Recorder<'a>) -> Result<Report, Error> {
+        if let Err(error) = self.converse(&mut recorder) {
+            recorder.break_off(error);
+        }
+        let cut_short = self.window.is_cut_short();
+        for line in &mut self.lines {
+            if let Err(error) = line.close(&mut recorder, self.settled_ns, cut_short) {
+                recorder.break_off(error);
+            }
+        }
+        Ok(recorder.finish())
+    }
+
+    fn converse(&mut self, recorder: &mut Recorder<'_>) -> Result<(), Error> {
         let start_ns = self.window.start_ns();
         for line in &mut self.lines {
             line.pace().schedule.start(start_ns);
         }
-        self.begin(&mut recorder)?;
+        self.begin(recorder)?;
         loop {
             let now_ns = clock::now_ns();
-            if !recorder.turn(now_ns) && self.is_over(&recorder, now_ns) {
-                break;
+            if !recorder.turn(now_ns) && self.is_over(recorder, now_ns) {
+                return Ok(());
             }
-            self.send_due(&mut recorder)?;
-            self.wait_and_serve(&mut recorder)?;
+            self.send_due(recorder)?;
+            self.wait_and_serve(recorder)?;
             if self.settled_ns >= self.next_check_ns {
-                self.check_silence(&mut recorder)?;
+                self.check_silence(recorder)?;
             }
         }
-        for line in &mut self.lines {
-            line.close(&mut recorder, self.settled_ns, self.window.is_cut_short())?;
-        }
-        Ok(recorder.finish())
     }
 
     /// The first messages of a closed loop, or the first agenda of an open one.

@@ -24,6 +24,7 @@ mod stream;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod tracker;
 mod tuning;
 mod usage;

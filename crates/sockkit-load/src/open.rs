@@ -73,7 +73,10 @@ fn several(
     while endpoints.len() < count && !cancelled.load(Relaxed) {
         let opened = connect(target, &workload.options, Deadline::after(workload.connect_timeout)).and_then(
             |endpoint| {
-                tuning::unmark(&endpoint)?;
+                // Of empty messages it is what tells one from the end.
+                if workload.size > 0 {
+                    tuning::unmark(&endpoint)?;
+                }
                 tuning::apply(&endpoint, &workload.tuning)?;
                 Ok(endpoint)
             },

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sockkit_core::Error;
 use sockkit_stats::Histogram;
 use sockkit_stats::result::{Counters, Options};
 
@@ -34,6 +35,8 @@ pub struct Outcome {
     pub options: Options,
     /// What was wrong with the first answer that was.
     pub first_corruption: Option<String>,
+    /// What ended it before its time, other than a wish.
+    pub failure: Option<Error>,
 }
 
 /// What threads used.

@@ -8,9 +8,11 @@ use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use sockkit_core::Error;
 use sockkit_stats::Histogram;
 use sockkit_stats::result::Counters;
 
+use crate::clock;
 use crate::message::Wrong;
 use crate::outcome::Usage;
 use crate::tracker::Times;
@@ -102,6 +104,8 @@ pub(crate) struct Report {
     pub(crate) first_corruption: Option<(u64, String)>,
     /// When what was sent had arrived, where that is later than the end of the measured time.
     pub(crate) delivered_ns: Option<u64>,
+    /// What ended the thread's work before its time.
+    pub(crate) failure: Option<Error>,
 }
 
 /// The books of one thread.
@@ -124,6 +128,7 @@ pub(crate) struct Recorder<'a> {
     pub(crate) outstanding: usize,
     /// When what was sent had arrived, where it matters.
     pub(crate) delivered_ns: Option<u64>,
+    failure: Option<Error>,
     first_corruption: Option<(u64, String)>,
     longest_ns: u64,
     newest_answered_ns: u64,
@@ -148,6 +153,7 @@ impl<'a> Recorder<'a> {
             calls: 0,
             outstanding: 0,
             delivered_ns: None,
+            failure: None,
             first_corruption: None,
             longest_ns: 0,
             newest_answered_ns: 0,
@@ -282,6 +288,15 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Something has broken off the thread's work, and with it the run: nothing is due any more, and what is outstanding does
+    /// not count. What was found until then is worth telling. Of several such things the first is told.
+    pub(crate) fn break_off(&mut self, failure: Error) {
+        let now_ns = clock::now_ns();
+        self.window.cut_short(now_ns);
+        self.turn(now_ns);
+        self.failure.get_or_insert(failure);
+    }
+
     /// Closes the books.
     pub(crate) fn finish(mut self) -> Report {
         let used = self.used.take().or_else(|| {
@@ -297,6 +312,7 @@ impl<'a> Recorder<'a> {
             usage: used.unwrap_or_default(),
             first_corruption: self.first_corruption,
             delivered_ns: self.delivered_ns,
+            failure: self.failure,
         }
     }
 }

@@ -11,7 +11,6 @@ use std::thread::{self, Scope, ScopedJoinHandle, Thread};
 use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::sys::prctl;
 use nix::unistd::Pid;
 use sockkit_core::{Endpoint, Error, ErrorKind, Target};
 use sockkit_stats::Histogram;
@@ -22,11 +21,12 @@ use crate::crowd::local;
 use crate::gate::Gate;
 use crate::outcome::{Interval, Outcome, Usage};
 use crate::recorder::{Mailbox, Recorder, Report, Tally};
+use crate::timer::ExactSleep;
 use crate::watch::Watch;
 use crate::window::Window;
 use crate::work::{self, Peer, Share};
 use crate::workload::{Mode, Pacing, Workload};
-use crate::{check, open, recorder, tuning};
+use crate::{check, open, recorder, timer, tuning};
 
 /// From the moment at which all threads are ready to the first message: for them to wake up.
 const LEAD_NS: u64 = 200_000;
@@ -57,25 +57,36 @@ pub trait Observer {
 /// Runs a workload against a peer.
 ///
 /// A run that is cancelled is a shorter run: what was measured so far is its outcome, and what was outstanding at its end
-/// does not count as sent.
+/// does not count as sent. So is one that breaks off, with what ended it in [`Outcome::failure`]: a connection that the
+/// peer ends before the run is over ([`ErrorKind::Broken`]), or that stays silent for the timeout where messages cannot be
+/// lost ([`ErrorKind::TimedOut`]); a datagram that is refused ([`ErrorKind::Unreachable`]).
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] for a workload that makes no sense on the transport. Otherwise if a connection cannot be opened,
-/// is ended by the peer before the run is over ([`ErrorKind::Broken`]), or stays silent for the timeout where messages
-/// cannot be lost ([`ErrorKind::TimedOut`]); if a datagram is refused ([`ErrorKind::Unreachable`]); if there are too few
-/// descriptors ([`ErrorKind::Local`]).
+/// or in mode `connect` none can; if
+/// there are too few descriptors ([`ErrorKind::Local`]); and what breaks off the run, if nothing had been measured yet or
+/// messages go one way.
 pub fn run(target: &Target, workload: &Workload, observer: &mut dyn Observer) -> Result<Outcome, Error> {
     check::workload(target, workload)?;
     check::file_limit(target, workload)?;
     // Those of mode `connect` are opened by the threads; one shows where.
     let count = if workload.mode == Mode::Connect { 1 } else { workload.connections };
     let Some(endpoints) = open::all(target, workload, count, observer)? else {
-        return Ok(outcome(target.to_string(), Options::default(), workload, 0, &[]));
+        return Ok(outcome(target.to_string(), Options::default(), workload, 0, Vec::new()));
     };
     let (address, options) = (endpoints[0].url(), tuning::in_force(&endpoints[0], &workload.tuning));
-    let _slack = Slack::none();
+    let _exact = ExactSleep::begin();
     let (reports, elapsed_ns) = Crew::new(workload).run(endpoints, observer)?;
-    Ok(outcome(address, options, workload, elapsed_ns, &reports))
+    let mut outcome = outcome(address, options, workload, elapsed_ns, reports);
+    let Counters { sent, refused, .. } = outcome.counters;
+    if workload.mode == Mode::Connect && sent == 0 && refused > 0 && outcome.failure.is_none() {
+        let why = format!("all of {refused} connections were refused");
+        return Err(Error::new(ErrorKind::Unreachable, "connect to", outcome.address, why));
+    }
+    match outcome.failure.take_if(|_| outcome.messages == 0) {
+        Some(error) => Err(error),
+        None => Ok(outcome),
+    }
 }
 
 /// What the threads and their caller share.
@@ -171,7 +182,7 @@ impl<'a> Crew<'a> {
 
     /// Goes to the processor that the thread is meant for, and has it woken when it asks to be.
     fn settle(&self, index: usize) -> Result<(), Error> {
-        let _ = prctl::set_timerslack(1);
+        timer::set_exact();
         let Some(cpus) = &self.workload.cpus else { return Ok(()) };
         let cpu = cpus[index % cpus.len()];
         let mut set = CpuSet::new();
@@ -196,36 +207,17 @@ impl Drop for Wake<'_> {
     }
 }
 
-/// The calling thread is woken on time too, as long as this lives.
-struct Slack(Option<u64>);
-
-impl Slack {
-    fn none() -> Self {
-        let before = prctl::get_timerslack().ok().and_then(|ns| u64::try_from(ns).ok());
-        let _ = prctl::set_timerslack(1);
-        Self(before)
-    }
-}
-
-impl Drop for Slack {
-    fn drop(&mut self) {
-        if let Some(before) = self.0 {
-            let _ = prctl::set_timerslack(before);
-        }
-    }
-}
-
 /// Adds up what the threads found.
 fn outcome(
     address: String,
     options: Options,
     workload: &Workload,
     elapsed_ns: u64,
-    reports: &[Report],
+    mut reports: Vec<Report>,
 ) -> Outcome {
     let (mut tally, mut counters, mut usage) = (Tally::new(), Counters::default(), Usage::default());
     let (mut service, mut lateness) = (Histogram::new(), Histogram::new());
-    for report in reports {
+    for report in &reports {
         tally.merge(&report.tally);
         service.merge(&report.service);
         lateness.merge(&report.lateness);
@@ -233,6 +225,7 @@ fn outcome(
         usage = usage.and(report.usage);
     }
     let open = matches!(workload.pacing, Pacing::Open { .. });
+    let failure = reports.iter_mut().find_map(|report| report.failure.take());
     let first = reports.iter().filter_map(|report| report.first_corruption.as_ref()).min();
     Outcome {
         address,
@@ -247,5 +240,6 @@ fn outcome(
         usage,
         options,
         first_corruption: first.map(|(_, text)| text.clone()),
+        failure,
     }
 }

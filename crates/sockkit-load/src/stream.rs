@@ -351,9 +351,6 @@ impl Line for Stream {
     }
 
     fn close(&mut self, recorder: &mut Recorder<'_>, settled_ns: u64, cut_short: bool) -> Result<(), Error> {
-        if !cut_short {
-            self.check_silence(recorder, settled_ns)?;
-        }
         self.pace.close(recorder);
         // Of a run that was cut short nobody knows what would have become of the rest: it does not count as sent.
         // A peer that makes answers up may be ahead of what it was sent.
@@ -366,6 +363,6 @@ impl Line for Stream {
             ..Counters::default()
         };
         add(&mut recorder.counters, &counters);
-        Ok(())
+        if cut_short { Ok(()) } else { self.check_silence(recorder, settled_ns) }
     }
 }

@@ -42,7 +42,8 @@ impl Peer {
 
 /// A thread's work, ready to begin.
 pub(crate) trait Driver<'a> {
-    /// Does it, from the start of the window until nothing is outstanding any more.
+    /// Does it, from the start of the window until nothing is outstanding any more. What breaks it off is in
+    /// [`Report::failure`]; an error says that there is nothing to report.
     fn drive(self: Box<Self>, recorder: Recorder<'a>) -> Result<Report, Error>;
 }
 

@@ -235,7 +235,8 @@ pub struct Counters {
     pub late: u64,
     /// Answers with wrong bytes.
     pub corrupted: u64,
-    /// Sends that the kernel refused because a queue was full. They were never sent and are not lost.
+    /// Sends that the kernel refused because a queue was full. They were never sent and are not lost. In mode `connect`
+    /// also connections that the peer refused, or ended before anything of an answer had come.
     pub refused: u64,
 }
 

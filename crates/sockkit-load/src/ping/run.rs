@@ -4,7 +4,6 @@ use std::io;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::prctl;
 use sockkit_core::{Endpoint, Error, ErrorKind, Framing, Session};
 use sockkit_stats::result::Options;
 
@@ -15,6 +14,7 @@ use super::wire::{Came, SLICE, Sent, Wire};
 use super::{Ping, PingObserver, Pinged, Wish};
 use crate::clock::nanos;
 use crate::message::Content;
+use crate::timer::ExactSleep;
 use crate::tracker::Times;
 use crate::tuning;
 use crate::workload::Tuning;
@@ -231,27 +231,4 @@ impl Run<'_> {
 
 fn is_refusal(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::ECONNREFUSED as i32)
-}
-
-/// Sleeps of this thread end when they should: a kernel may let them take 50 µs longer, to wake for several at once
-/// (prctl(2), `PR_SET_TIMERSLACK`). Dropping it makes it as it was.
-struct ExactSleep {
-    before_ns: Option<i32>,
-}
-
-impl ExactSleep {
-    fn begin() -> Self {
-        let before_ns = prctl::get_timerslack().ok();
-        // Where it is forbidden, sleeps are a little longer, and the lateness tells.
-        let _ = prctl::set_timerslack(1);
-        Self { before_ns }
-    }
-}
-
-impl Drop for ExactSleep {
-    fn drop(&mut self) {
-        if let Some(before_ns) = self.before_ns.and_then(|ns| ns.try_into().ok()) {
-            let _ = prctl::set_timerslack(before_ns);
-        }
-    }
 }

@@ -18,6 +18,7 @@ use nix::sys::time::{TimeSpec, TimeVal, TimeValLike};
 use sockkit_core::{Endpoint, Framing, Session};
 
 use crate::clock::nanos;
+use crate::datagram::is_full;
 use crate::message::Content;
 
 /// How long a receive blocks before signals are looked at.
@@ -290,10 +291,4 @@ impl Wire {
         }
         Ok(())
     }
-}
-
-/// Whether the kernel had no room, in a queue or for anything at all.
-fn is_full(error: &io::Error) -> bool {
-    let number = error.raw_os_error().map(Errno::from_raw);
-    matches!(number, Some(Errno::EAGAIN | Errno::ENOBUFS))
 }

@@ -35,7 +35,8 @@ fn a_peer_that_is_not_there_is_named() {
 fn a_peer_that_closes_breaks_the_run() {
     for scheme in ["tcp", "unix", "unix-seqpacket"] {
         for (connections, depth, spin) in [(1, 1, false), (1, 1, true), (1, 16, false), (4, 2, false)] {
-            let mut left = 5;
+            // More than can be outstanding, so that some have been answered by then.
+            let mut left = 40;
             let server = Server::new(by_name(scheme), move |message: &[u8]| {
                 left -= 1;
                 (left > 0).then(|| vec![message.to_vec()])
@@ -43,12 +44,40 @@ fn a_peer_that_closes_breaks_the_run() {
             let duration = Duration::from_secs(30);
             let workload = Workload { connections, depth, spin, duration, ..workload() };
             let before = Instant::now();
-            let (kind, text) = failure(server.target(), &workload);
-            assert_eq!(kind, ErrorKind::Broken, "{text}");
-            assert!(text.contains(&server.target().to_string()), "{text}");
-            assert!(before.elapsed() < Duration::from_secs(20));
+            let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+            let error = outcome.failure.as_ref().expect("the run should have been broken off");
+            assert_eq!(error.kind(), ErrorKind::Broken, "{error}");
+            assert!(error.to_string().contains(&server.target().to_string()), "{error}");
+            assert!(before.elapsed() < Duration::from_secs(20) && outcome.elapsed < Duration::from_secs(20));
+            // What was measured until then is there, and what was outstanding does not count.
+            assert!(outcome.messages > 0 && outcome.response.count() == outcome.messages, "{outcome:?}");
+            assert_clean(&outcome);
         }
     }
+}
+
+#[test]
+fn what_is_broken_off_before_anything_was_measured_is_an_error() {
+    let server = Server::new(by_name("tcp"), |_: &[u8]| None);
+    for connections in [1, 3] {
+        let (kind, text) = failure(server.target(), &Workload { connections, ..workload() });
+        assert_eq!(kind, ErrorKind::Broken, "{text}");
+    }
+}
+
+/// A schedule ends where the run does, and no message is missed of which it can be said that it was due.
+#[test]
+fn a_schedule_is_broken_off_with_the_run() {
+    let mut left = 20;
+    let server = Server::new(by_name("tcp"), move |message: &[u8]| {
+        left -= 1;
+        (left > 0).then(|| vec![message.to_vec()])
+    });
+    let duration = Duration::from_secs(30);
+    let workload = Workload { pacing: open(100.0), depth: 8, duration, ..workload() };
+    let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+    assert_eq!(outcome.failure.map(|error| error.kind()), Some(ErrorKind::Broken));
+    assert!(outcome.messages > 0 && outcome.scheduled < 30, "{} of {}", outcome.messages, outcome.scheduled);
 }
 
 #[test]
@@ -60,7 +89,8 @@ fn the_end_is_not_taken_for_an_empty_message() {
             (left > 0).then(|| vec![message.to_vec()])
         });
         let workload = Workload { size: 0, depth, duration: Duration::from_secs(30), ..workload() };
-        assert_eq!(failure(server.target(), &workload).0, ErrorKind::Broken);
+        let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+        assert_eq!(outcome.failure.map(|error| error.kind()), Some(ErrorKind::Broken));
     }
 }
 
@@ -76,8 +106,10 @@ fn a_stream_that_falls_silent_times_out() {
             let (duration, timeout) = (Duration::from_secs(30), Duration::from_millis(300));
             let workload = Workload { connections, depth, spin, duration, timeout, ..workload() };
             let before = Instant::now();
-            let (kind, text) = failure(server.target(), &workload);
-            assert_eq!(kind, ErrorKind::TimedOut, "{text}");
+            let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+            let error = outcome.failure.expect("the run should have been broken off");
+            assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+            assert!(outcome.messages > 0);
             assert!(before.elapsed() >= timeout && before.elapsed() < Duration::from_secs(20));
         }
     }

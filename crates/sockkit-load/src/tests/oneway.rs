@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use sockkit_core::Session;
+use sockkit_core::{ErrorKind, Session};
 
 use super::*;
 use crate::Mode;
@@ -91,6 +91,48 @@ fn connections_come_and_go() {
             assert_clean(&outcome);
         }
     }
+}
+
+#[test]
+fn connections_that_are_refused_are_counted_and_tried_again() {
+    for scheme in ["tcp", "unix", "unix-seqpacket"] {
+        // Every third is ended without an answer.
+        let (all, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let counter = Arc::clone(&refused);
+        let server = Server::new(by_name(scheme), move |message: &[u8]| {
+            if all.fetch_add(1, SeqCst) % 3 == 1 {
+                counter.fetch_add(1, SeqCst);
+                return None;
+            }
+            Some(vec![message.to_vec()])
+        });
+        let workload = Workload { mode: Mode::Connect, connections: 2, ..workload() };
+        let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+        let counters = outcome.counters;
+        assert_eq!(counters.refused, refused.load(SeqCst), "{scheme}");
+        assert!(counters.refused > 0 && outcome.messages > 0, "{counters:?}");
+        assert_clean(&outcome);
+    }
+}
+
+#[test]
+fn a_peer_that_refuses_all_connections_is_given_up_and_not_stormed() {
+    const SHORT: Duration = Duration::from_millis(300);
+    const LONG: Duration = Duration::from_secs(30);
+    let calls = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&calls);
+    let server = Server::new(by_name("unix"), move |_: &[u8]| {
+        counter.fetch_add(1, SeqCst);
+        None
+    });
+    for (duration, timeout) in [(LONG, SHORT), (SHORT, LONG)] {
+        let workload = Workload { mode: Mode::Connect, duration, timeout, ..workload() };
+        let error = run(server.target(), &workload, &mut Nobody).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+        assert!(error.to_string().contains(&server.target().to_string()), "{error}");
+    }
+    // Ten while the pauses double to 100 ms, then ten a second.
+    assert!((2..60).contains(&calls.load(SeqCst)), "{calls:?}");
 }
 
 #[test]

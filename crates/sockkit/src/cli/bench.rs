@@ -42,8 +42,13 @@ should be short beside --duration, or a queue that grows without end looks like 
 a closed loop gives the first guess; from there the rate is doubled or quartered, then narrowed down to 5 %, \
 in runs of a second (more if the percentile takes more messages, at most --duration). What breaks the \
 promise is tried twice. Then --rounds runs (5 if it is not given) of --duration confirm it: four of five \
-have to keep it, or a rate 5 % lower is tried, eight times at the most. This takes about a minute as a rule. \
+have to keep it, or a rate 5 % lower is tried, eight times at the most. This takes about a minute on a quiet \
+machine, and can take several where runs disturb each other; how long at the most is told when it begins. \
 If no rate is confirmed, the code is 1.
+
+--mode connect. Connections that the peer refuses, or ends before anything of an answer has come, are counted \
+as refused and tried again after a pause of 0.1 ms, doubled with each refusal in a row up to 100 ms. If all \
+are refused for --timeout, or in the whole run, the code is 3.
 
 --interval. A line for each interval, on stdout before the result, or on stderr if the result goes to stdout \
 as a document. With --json-lines it is one JSON object a line: \"event\" is \"interval\", then \"arm\" (its place, \
@@ -52,7 +57,8 @@ from 0), \"target\", \"size\", \"connections\", \"depth\", \"round\", \"from_s\"
 line is the whole result.
 
 Ctrl-C ends the run early, and what was measured so far is still told; then the signal takes its course (130 in a shell). A wrong byte in an answer fails the \
-run: what was wrong is told, with the result, and the code is 1. An arm that cannot be measured does not \
+run: what was wrong is told, with the result, and the code is 1. A connection that its peer resets or closes (5), or that \
+falls silent for --timeout (4), ends the run, and what was measured until then is told with a warning. An arm that cannot be measured does not \
 keep the others from it; its code is the code in the end.";
 
 /// Measure round trips, throughput or connections of one target or several

@@ -13,7 +13,7 @@ use super::progress::in_seconds;
 use super::runner::{Gathered, Measured, Numbered, Runner};
 use super::search::{Found, Limit, Next, Search, TRIES_MAX};
 use crate::cli::Promise;
-use crate::command::measure::Arm;
+use crate::command::measure::{Arm, Round};
 use crate::exit::Mismatch;
 use crate::render::figures;
 
@@ -81,7 +81,7 @@ impl Hunt<'_> {
         let numbered =
             Numbered { arm: Arm { depth: 1, ..self.numbered.arm.clone() }, ..self.numbered.clone() };
         let label = format!("{}  a first guess", self.numbered.label);
-        let round = self.runner.round(&numbered, &setup, &label, None, None);
+        let round = self.runner.round(&numbered, &setup, &label, None, None).and_then(Round::whole);
         if self.runner.watch.is_ended() {
             return Err(Stop::Ended);
         }
@@ -121,7 +121,7 @@ impl Hunt<'_> {
         let duration = self.probe_time(rate);
         let setup = self.runner.setup.at_rate(rate, self.arrivals).lasting(PROBE_WARMUP, duration);
         let label = format!("{}  search: {}", self.numbered.label, figures::rate(rate));
-        let round = self.runner.round(self.numbered, &setup, &label, None, None);
+        let round = self.runner.round(self.numbered, &setup, &label, None, None).and_then(Round::whole);
         if self.runner.watch.is_ended() {
             return Err(Stop::Ended);
         }
@@ -152,6 +152,7 @@ impl Hunt<'_> {
             let label = format!("{}  confirm: {}", self.numbered.label, figures::rate(confirmation.rate()));
             let left = self.time(0, confirmation.left());
             let round = self.runner.round(self.numbered, &setup, &label, Some(number), Some(left));
+            let round = round.and_then(Round::whole);
             if self.runner.watch.is_ended() {
                 return gathered.finish();
             }

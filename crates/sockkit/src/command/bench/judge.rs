@@ -127,6 +127,7 @@ mod tests {
             usage: Usage::default(),
             options: Options::default(),
             first_corruption: None,
+            failure: None,
         }
     }
 

@@ -113,9 +113,11 @@ fn measure_all(args: &BenchArgs, runner: &mut Runner, arms: &[Numbered]) -> Find
         findings.warnings.extend(notes.into_iter().map(|note| format!("{label}: {note}")));
         findings.warnings.extend(failure.iter().map(|error| format!("{label}: {error:#}")));
         let too_lossy = arm.as_ref().zip(args.max_loss).and_then(|(arm, max)| notes::too_lossy(arm, max));
-        let failure = failure.or(too_lossy).map(|error| match arms.len() {
-            1 => error,
-            _ => error.context(label.clone()),
+        // The address of a server of our own is none that the user knows.
+        let is_plain = arms.len() == 1 && numbered.arm.subject.target.is_some();
+        let failure = failure.or(too_lossy).map(|error| match is_plain {
+            true => error,
+            false => error.context(label.clone()),
         });
         findings.failure = findings.failure.or(failure);
         findings.arms.extend(arm);

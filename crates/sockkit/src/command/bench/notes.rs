@@ -1,5 +1,7 @@
 //! What a reader should know of an arm before believing its figures, and which findings are failures.
 
+use std::time::Duration;
+
 use anyhow::Error;
 use sockkit_core::ErrorKind;
 use sockkit_load::{Outcome, Pacing};
@@ -52,8 +54,18 @@ fn losses(counters: &Counters) -> Option<String> {
     })
 }
 
-/// Why a round is a failure, if it is one: wrong bytes, or no answer at all.
+/// How much there is of a round that was broken off.
+pub(super) fn broken_off(outcome: &Outcome, duration: Duration) -> Option<String> {
+    outcome.failure.as_ref()?;
+    let [after, of] = [outcome.elapsed, duration].map(|time| figures::duration(time.as_nanos() as f64));
+    Some(format!("broken off after {after} of {of}: what was measured until then"))
+}
+
+/// Why a round is a failure, if it is one: it was broken off, or had wrong bytes, or no answer at all.
 pub(super) fn failure(outcome: &Outcome, mode: Mode) -> Option<Error> {
+    if let Some(error) = &outcome.failure {
+        return Some(error.clone().into());
+    }
     let Counters { sent, received, corrupted, .. } = outcome.counters;
     if corrupted > 0 || outcome.first_corruption.is_some() {
         let what = outcome.first_corruption.as_deref().unwrap_or("an answer has wrong bytes");

@@ -74,9 +74,15 @@ impl Runner {
             let rest = u32::try_from(rounds - round).unwrap_or(u32::MAX);
             let left = setup.takes().saturating_mul(rest).saturating_add(left);
             match self.round(numbered, &setup, &label, Some(round), Some(left)) {
-                Ok(round) if gathered.add(&round) => {}
-                Ok(_) => break,
-                // A run that was told to end may not know how to put it.
+                Ok(mut round) => {
+                    // A run that was told to end may not know how to put it.
+                    if self.watch.is_ended() {
+                        round.outcome.failure = None;
+                    }
+                    if !gathered.add(&round) {
+                        break;
+                    }
+                }
                 Err(_) if self.watch.is_ended() => break,
                 Err(error) => {
                     gathered.measured.failure = Some(error);
@@ -115,6 +121,7 @@ impl Gathered {
         if self.measured.notes.is_empty() {
             self.measured.notes.extend(notes::of_round(round, workload.pacing));
         }
+        self.measured.notes.extend(notes::broken_off(outcome, workload.duration));
         self.measured.failure = notes::failure(outcome, workload.mode);
         self.measured.failure.is_none()
     }

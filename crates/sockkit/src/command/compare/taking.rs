@@ -107,7 +107,7 @@ impl<'a> Taker<'a> {
     fn once(&self, arm: usize, setup: &Setup, seed: u64) -> Result<Option<Metered>> {
         let arm = &self.arms[arm];
         let mut watch = Watch { taker: self, begin: None, end: None };
-        let result = round(arm, setup, seed, &mut watch);
+        let result = round(arm, setup, seed, &mut watch).and_then(Round::whole);
         let readings = watch.begin.zip(watch.end);
         // Whoever interrupts us may have interrupted the server too, and then the run fails because of that.
         if self.is_to_end() {

@@ -248,6 +248,7 @@ mod tests {
             usage: Usage { cpu_ns: messages * 1000, context_switches: messages, system_calls: 3 * messages },
             options: Options::default(),
             first_corruption: None,
+            failure: None,
         };
         let server = Some(ServerUsage { cpu_ns: messages * 500, context_switches: messages });
         let summary = Some(json!({"event": "summary", "system_calls": 4 * messages}));

@@ -126,6 +126,16 @@ impl Setup {
     }
 }
 
+impl Round {
+    /// The same for who has no use for one that was broken off: then this is an error.
+    pub(crate) fn whole(mut self) -> Result<Self> {
+        match self.outcome.failure.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(self),
+        }
+    }
+}
+
 /// Runs one.
 pub(crate) fn round(arm: &Arm, setup: &Setup, seed: u64, observer: &mut dyn Observer) -> Result<Round> {
     let workload = setup.of(arm, seed);

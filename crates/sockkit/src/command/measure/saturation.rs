@@ -114,6 +114,7 @@ mod tests {
             usage: Usage { cpu_ns: completed * each_ns, ..Usage::default() },
             options: Options::default(),
             first_corruption: None,
+            failure: None,
         }
     }
 

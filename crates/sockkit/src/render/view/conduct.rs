@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sockkit_stats::result::{Arm, Document, Metric, Noise};
+use sockkit_stats::result::{Arm, Document, Metric, Mode, Noise};
 
 use super::Statement;
 use super::names::{Names, place, several};
@@ -138,13 +138,14 @@ pub(super) fn account(arm: &Arm, names: &Names) -> String {
         0 => String::new(),
         sent => format!(" ({})", figures::percent(counters.lost as f64 / sent as f64)),
     };
+    let refused = if arm.mode == Mode::Connect { "refused" } else { "refused by a full queue" };
     for (name, number, aside) in [
         ("lost", counters.lost, share.as_str()),
         ("duplicated", counters.duplicated, ""),
         ("reordered", counters.reordered, ""),
         ("late", counters.late, ""),
         ("corrupted", counters.corrupted, ""),
-        ("refused by a full queue", counters.refused, ""),
+        (refused, counters.refused, ""),
     ] {
         if number > 0 {
             parts.push(format!("{} {name}{aside}", figures::count(number)));
