@@ -9,7 +9,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use sockkit_core::transport::Form;
-use sockkit_core::{Deadline, Endpoint, Error, Target, connect};
+use sockkit_core::{Deadline, Endpoint, Error, ErrorKind, Target, connect};
 
 use crate::run::Observer;
 use crate::tuning;
@@ -23,6 +23,24 @@ const OPENERS_MAX: usize = 32;
 
 /// How often it is asked whether to go on.
 const ASK: Duration = Duration::from_millis(20);
+
+/// Opens one connection, which shows where the peer is. One that it resets shows that as well, so it is called again, for as
+/// long as connecting may take. `None` if the run was cancelled meanwhile.
+pub(crate) fn first(
+    target: &Target,
+    workload: &Workload,
+    observer: &dyn Observer,
+) -> Result<Option<Vec<Endpoint>>, Error> {
+    let deadline = Deadline::after(workload.connect_timeout);
+    loop {
+        match all(target, workload, 1, observer) {
+            Err(error) if error.kind() != ErrorKind::Broken => return Err(error),
+            Err(error) if deadline.has_passed() => return Err(error.with_kind(ErrorKind::Unreachable)),
+            Err(_) => thread::sleep(ASK),
+            opened => return opened,
+        }
+    }
+}
 
 /// Opens `count` connections to a peer, in the end all to one address. `None` if the run was cancelled meanwhile.
 pub(crate) fn all(

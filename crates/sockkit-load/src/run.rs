@@ -63,15 +63,17 @@ pub trait Observer {
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] for a workload that makes no sense on the transport. Otherwise if a connection cannot be opened,
-/// or in mode `connect` none can; if
-/// there are too few descriptors ([`ErrorKind::Local`]); and what breaks off the run, if nothing had been measured yet or
-/// messages go one way.
+/// or in mode `connect` none can; if there are too few descriptors ([`ErrorKind::Local`]); and what breaks off the run, if
+/// nothing had been measured yet or messages go one way.
 pub fn run(target: &Target, workload: &Workload, observer: &mut dyn Observer) -> Result<Outcome, Error> {
     check::workload(target, workload)?;
     check::file_limit(target, workload)?;
-    // Those of mode `connect` are opened by the threads; one shows where.
-    let count = if workload.mode == Mode::Connect { 1 } else { workload.connections };
-    let Some(endpoints) = open::all(target, workload, count, observer)? else {
+    let opened = match workload.mode {
+        // The threads open theirs.
+        Mode::Connect => open::first(target, workload, observer)?,
+        _ => open::all(target, workload, workload.connections, observer)?,
+    };
+    let Some(endpoints) = opened else {
         return Ok(outcome(target.to_string(), Options::default(), workload, 0, Vec::new()));
     };
     let (address, options) = (endpoints[0].url(), tuning::in_force(&endpoints[0], &workload.tuning));

@@ -143,7 +143,7 @@ mod tests {
         assert!(parse(to_json(&many).as_bytes()).unwrap_err().contains("10001 arms"));
         let mut long = samples::ping();
         long.warnings = vec![String::new(); VALUES_MAX + 1];
-        assert!(parse(to_json(&long).as_bytes()).unwrap_err().contains("values, and 1000000 are the most"));
+        assert!(parse(to_json(&long).as_bytes()).unwrap_err().contains("values, and 1500000 are the most"));
     }
 
     #[test]
