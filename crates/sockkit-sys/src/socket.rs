@@ -133,6 +133,18 @@ pub fn receive_queue_drops(fd: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(values[DROPS])
 }
 
+/// How much of what was sent is still in our queue: over TCP the bytes that the peer has not acknowledged (`SIOCOUTQ`,
+/// tcp(7)), over a Unix socket the memory, with some overhead, of what it has not read.
+///
+/// # Errors
+/// As ioctl(2), for a listener.
+pub fn send_queue(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut queued: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ, which is SIOCOUTQ under another name, writes one int, and that is what the pointer is to.
+    retry(|| unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut queued) })?;
+    Ok(usize::try_from(queued).unwrap_or(0))
+}
+
 /// send(2) without waiting, and without a SIGPIPE when the peer is gone. Answers how many bytes left: some of a stream,
 /// all of a message.
 ///
@@ -229,7 +241,7 @@ fn recvfrom(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Re
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::{Shutdown, TcpListener, TcpStream};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
@@ -254,6 +266,16 @@ mod tests {
         assert_eq!(&rest[..4], b"and ");
         assert_eq!(discard(ours.as_fd(), 1 << 20).unwrap(), 8);
         assert_eq!(discard(ours.as_fd(), 1 << 20).unwrap(), 0, "the end");
+    }
+
+    #[test]
+    fn what_the_peer_has_not_taken_is_known() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        assert_eq!(send_queue(ours.as_fd()).unwrap(), 0);
+        ours.write_all(&[0; 1000]).unwrap();
+        assert!(send_queue(ours.as_fd()).unwrap() >= 1000);
+        theirs.read_exact(&mut [0; 1000]).unwrap();
+        assert_eq!(send_queue(ours.as_fd()).unwrap(), 0);
     }
 
     #[test]
