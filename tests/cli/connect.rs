@@ -1,6 +1,7 @@
 //! `sockkit connect` from end to end, against our server and against peers made for the purpose.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -57,6 +58,27 @@ fn stdin_comes_back() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{}: {stderr}", server.url());
         assert!(output.stdout == input, "{}: {} bytes of {}", server.url(), output.stdout.len(), input.len());
+    }
+}
+
+/// A file as standard input is sent from where it stands, on every stream, also one that only read(2) can read.
+#[test]
+fn a_file_comes_back() {
+    for transport in TRANSPORTS.iter().filter(|transport| transport.traits().framing == Framing::Stream) {
+        let server = or_skip!(SOCKKIT.serve_on(transport.scheme(), "echo", &[]));
+        let mut file = tempfile::tempfile().expect("a file");
+        let text = noise(2, 5 << 20);
+        file.write_all(&text).expect("written");
+        file.seek(SeekFrom::Start(1000)).expect("a place in it");
+        let version = File::open("/proc/version").expect("procfs");
+        let expected = std::fs::read("/proc/version").expect("procfs");
+        for (stdin, expected) in [(file, &text[1000..]), (version, &expected)] {
+            let mut command = SOCKKIT.command(&["connect", server.url()]);
+            let output = command.stdin(stdin).output().expect("it runs");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(0), "{}: {stderr}", server.url());
+            assert!(output.stdout == expected, "{}: {} bytes", server.url(), output.stdout.len());
+        }
     }
 }
 

@@ -118,17 +118,23 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
 
     /// The peer has sent this.
     pub(crate) fn hear(&mut self, service: &S, data: &[u8], now: Nanos) -> Heard {
-        if let Phase::Lingering { .. } = self.phase {
-            return match self.speech(service) {
-                Speech::Silent => Heard::TooLate,
-                _ => Heard::Discarded,
-            };
+        if self.has_said_all() {
+            return self.hear_late(service);
         }
         self.last_activity = now;
         match service.hear(&mut self.state, data) {
             Hearing::Reflect => Heard::Reflect,
             Hearing::Ignore => Heard::Discarded,
         }
+    }
+
+    /// The peer has sent something to a service that does not listen ([`Service::listens`]).
+    pub(crate) fn overhear(&mut self, service: &S, now: Nanos) -> Heard {
+        if self.has_said_all() {
+            return self.hear_late(service);
+        }
+        self.last_activity = now;
+        Heard::Discarded
     }
 
     /// Whether nothing waits for the peer, so that an answer may be sent directly.
@@ -295,6 +301,14 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
         ]
     }
 
+    /// The peer has sent something after all was said.
+    fn hear_late(&self, service: &S) -> Heard {
+        match self.speech(service) {
+            Speech::Silent => Heard::TooLate,
+            _ => Heard::Discarded,
+        }
+    }
+
     fn speech<'a>(&'a self, service: &'a S) -> Speech<'a> {
         if self.queue.is_mute() { Speech::Silent } else { service.speech(&self.state) }
     }
@@ -352,11 +366,25 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_looks_at_keeps_a_connection_alive_and_comes_too_late_after_the_end() {
+        let limits = Limits { idle_timeout: Some(Duration::from_secs(5)), ..Limits::default() };
+        let discard = Builtin::Discard;
+        let mut talk = open(&discard, Framing::Stream);
+        assert_eq!(talk.overhear(&discard, 3 * SECOND), Heard::Discarded);
+        assert_eq!(talk.deadline(&limits, 3 * SECOND), Some(8 * SECOND));
+        talk.drain();
+        talk.nothing_waits();
+        assert_eq!(talk.next(&discard, 4 * SECOND), Next::ShutdownWrite);
+        assert_eq!(talk.overhear(&discard, 4 * SECOND), Heard::TooLate);
+    }
+
+    #[test]
     fn a_greeting_is_said_half_closed_and_lingered_over() {
         let limits = Limits { linger_timeout: Duration::from_secs(5), ..Limits::default() };
         let greet = Builtin::Greet(Greeting::new("hello"));
         let mut talk = open(&greet, Framing::Stream);
         assert_eq!(talk.hear(&greet, b"a megabyte", 0), Heard::Discarded);
+        assert_eq!(talk.overhear(&greet, 0), Heard::Discarded);
         assert_eq!(talk.output(&greet, 0), Some((Origin::Speech, &b"hello"[..])));
         talk.sent(&greet, Origin::Speech, 2, 0);
         assert_eq!(talk.output(&greet, 0), Some((Origin::Speech, &b"llo"[..])));
@@ -366,6 +394,7 @@ mod tests {
         assert_eq!(talk.room(&limits), usize::MAX);
         // A peer that keeps dribbling does not push the end away.
         assert_eq!(talk.hear(&greet, b"x", 5 * SECOND), Heard::Discarded);
+        assert_eq!(talk.overhear(&greet, 5 * SECOND), Heard::Discarded);
         assert_eq!(talk.overdue(&limits, 6 * SECOND - 1), None);
         assert_eq!(talk.overdue(&limits, 6 * SECOND), Some(EndReason::LingerTimeout));
         talk.peer_ended(6 * SECOND);

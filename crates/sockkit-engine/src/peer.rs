@@ -100,19 +100,20 @@ impl<S: Service, Q: Outbox> Peer<S, Q> {
 
     /// Bytes of a stream, or a message, have arrived.
     pub(crate) fn arrived(&mut self, data: &[u8], books: &Books<'_>) -> Reply {
-        let amount = self.amount(data.len());
-        let ledger = books.ledger(self.framing);
-        self.received += data.len() as u64;
-        books.counters.bytes.received.add(data.len() as u64);
-        ledger.received.add(amount);
-        match self.talk.hear(&self.service, data, books.now) {
-            Heard::Discarded => ledger.discarded.add(amount),
-            Heard::TooLate if self.talk.was_cut() => ledger.dropped(DropReason::Fault, amount),
-            Heard::TooLate => ledger.dropped(DropReason::Shutdown, amount),
-            Heard::Reflect if !self.talk.is_clear() => self.talk.hold(data, books.now),
-            Heard::Reflect => return Reply::Return,
+        let heard = self.talk.hear(&self.service, data, books.now);
+        self.count_received(data.len(), heard, books);
+        match heard {
+            Heard::Reflect if self.talk.is_clear() => return Reply::Return,
+            Heard::Reflect => self.talk.hold(data, books.now),
+            Heard::Discarded | Heard::TooLate => {}
         }
         Reply::Nothing
+    }
+
+    /// So many bytes of a stream have arrived, and nobody has looked at them: the service does not listen.
+    pub(crate) fn passed_by(&mut self, bytes: usize, books: &Books<'_>) {
+        let heard = self.talk.overhear(&self.service, books.now);
+        self.count_received(bytes, heard, books);
     }
 
     /// Of the data that was to go back, so many bytes have left; `None` if there was no room. The rest is held.
@@ -246,6 +247,19 @@ impl<S: Service, Q: Outbox> Peer<S, Q> {
     /// The connection never began.
     pub(crate) fn into_ticket(self) -> Ticket {
         self.ticket
+    }
+
+    fn count_received(&mut self, bytes: usize, heard: Heard, books: &Books<'_>) {
+        let (ledger, amount) = (books.ledger(self.framing), self.amount(bytes));
+        self.received += bytes as u64;
+        books.counters.bytes.received.add(bytes as u64);
+        ledger.received.add(amount);
+        match heard {
+            Heard::Discarded => ledger.discarded.add(amount),
+            Heard::TooLate if self.talk.was_cut() => ledger.dropped(DropReason::Fault, amount),
+            Heard::TooLate => ledger.dropped(DropReason::Shutdown, amount),
+            Heard::Reflect => {}
+        }
     }
 
     fn count_sent(&mut self, origin: Origin, bytes: usize, books: &Books<'_>) {

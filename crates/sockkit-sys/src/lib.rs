@@ -25,7 +25,7 @@ pub use events::{Events, Ready};
 pub use exchange::Messages;
 pub use message::{Received, mark_messages, receive_bare_record, receive_datagram, receive_record};
 pub use socket::{
-    accept, bind, connect, local_address, peer_address, receive_message, receive_queue_drops, recv,
-    recv_waiting, refuse_descriptors, send, send_to, socket,
+    accept, bind, connect, discard, local_address, peer_address, receive_message, receive_queue_drops, recv,
+    recv_waiting, refuse_descriptors, send, send_queue, send_to, socket,
 };
 pub use uring::probe_io_uring;

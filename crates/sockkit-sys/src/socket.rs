@@ -133,6 +133,18 @@ pub fn receive_queue_drops(fd: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(values[DROPS])
 }
 
+/// How much of what was sent is still in our queue: over TCP the bytes that the peer has not acknowledged (`SIOCOUTQ`,
+/// tcp(7)), over a Unix socket the memory, with some overhead, of what it has not read.
+///
+/// # Errors
+/// As ioctl(2), for a listener.
+pub fn send_queue(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut queued: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ, which is SIOCOUTQ under another name, writes one int, and that is what the pointer is to.
+    retry(|| unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut queued) })?;
+    Ok(usize::try_from(queued).unwrap_or(0))
+}
+
 /// send(2) without waiting, and without a SIGPIPE when the peer is gone. Answers how many bytes left: some of a stream,
 /// all of a message.
 ///
@@ -179,6 +191,26 @@ pub fn recv_waiting(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> 
     recvfrom(fd, buffer, 0)
 }
 
+/// Throws away what has come over a TCP connection, at most so many bytes, without waiting. 0 bytes are the end. Costs
+/// less than [`recv`], because nothing is copied.
+///
+/// tcp(7): `MSG_TRUNC` "causes the received bytes of data to be discarded, rather than passed back in a caller-supplied
+/// buffer". Elsewhere the flag means something else, and this fails.
+///
+/// # Errors
+/// As recv(2): `EAGAIN` when nothing waits, `ECONNRESET`, `EFAULT` where bytes are not thrown away.
+pub fn discard(fd: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    let nowhere = ptr::null_mut::<libc::c_void>();
+    let (address, length) = (ptr::null_mut::<libc::sockaddr>(), ptr::null_mut::<libc::socklen_t>());
+    // By number: see `send`.
+    // SAFETY: there is no buffer into which the kernel could write; if it tried to, it would fail with EFAULT.
+    let discarded = retry(|| unsafe {
+        libc::syscall(libc::SYS_recvfrom, fd.as_raw_fd(), nowhere, most, flags, address, length)
+    })?;
+    Ok(discarded as usize)
+}
+
 /// recv(2) of one message, of which as much as fits is in the buffer. Answers how long it really was. With `wait` it
 /// waits as [`recv_waiting`] does. The end of a seqpacket connection reads as an empty message; see
 /// [`crate::receive_record`] where that matters.
@@ -205,4 +237,51 @@ fn recvfrom(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Re
         )
     })?;
     Ok(received as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_discarded_is_counted_and_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        assert_eq!(discard(ours.as_fd(), 4).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        theirs.write_all(b"ignored, and the rest").unwrap();
+        theirs.shutdown(Shutdown::Write).unwrap();
+        // All is there once the end is.
+        ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        while ours.peek(&mut [0; 64]).unwrap() < 21 {}
+        assert_eq!(discard(ours.as_fd(), 9).unwrap(), 9);
+        let mut rest = [0; 64];
+        assert_eq!(recv(ours.as_fd(), &mut rest[..4]).unwrap(), 4);
+        assert_eq!(&rest[..4], b"and ");
+        assert_eq!(discard(ours.as_fd(), 1 << 20).unwrap(), 8);
+        assert_eq!(discard(ours.as_fd(), 1 << 20).unwrap(), 0, "the end");
+    }
+
+    #[test]
+    fn what_the_peer_has_not_taken_is_known() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        assert_eq!(send_queue(ours.as_fd()).unwrap(), 0);
+        ours.write_all(&[0; 1000]).unwrap();
+        assert!(send_queue(ours.as_fd()).unwrap() >= 1000);
+        theirs.read_exact(&mut [0; 1000]).unwrap();
+        assert_eq!(send_queue(ours.as_fd()).unwrap(), 0);
+    }
+
+    #[test]
+    fn where_nothing_can_be_discarded_it_is_said() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"kept").unwrap();
+        assert_eq!(discard(ours.as_fd(), 4).unwrap_err().raw_os_error(), Some(libc::EFAULT));
+    }
 }

@@ -65,6 +65,8 @@ pub struct Traits {
     pub lossless: bool,
     /// Bytes in its largest message, where the kind itself sets a bound. Unix kinds are bounded by `SO_SNDBUF`.
     pub message_max: Option<usize>,
+    /// Whether the kernel can throw away bytes of a stream without copying them ([`sockkit_sys::discard`]).
+    pub discards: bool,
 }
 
 /// How an address is written after the scheme.

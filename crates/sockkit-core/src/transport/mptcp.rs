@@ -21,7 +21,8 @@ impl Transport for Mptcp {
     }
 
     fn traits(&self) -> Traits {
-        Tcp.traits()
+        // It discards only since Linux 5.14.
+        Traits { discards: false, ..Tcp.traits() }
     }
 
     fn spec(&self, address: &Address) -> SocketSpec {

@@ -32,6 +32,7 @@ impl Transport for Tcp {
             sharing: Sharing::OneSocketEach,
             lossless: true,
             message_max: None,
+            discards: true,
         }
     }
 

@@ -62,6 +62,7 @@ impl Transport for Unix {
             sharing: self.sharing,
             lossless: true,
             message_max: None,
+            discards: false,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
-use sockkit_core::{Address, Sharing, UnixName};
+use sockkit_core::{Address, Sharing, Traits, UnixName};
 use sockkit_sys::SockAddr;
 
 use super::connection::{Connection, Ready};
@@ -140,7 +140,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
     fn admit(&mut self, index: usize, socket: OwnedFd, peer: &SockAddr) -> nix::Result<Outcome> {
         let post = &self.gates[index].post;
         let address = Address::from_kernel(peer).unwrap_or(Address::Unix(UnixName::Unnamed));
-        let framing = post.listener.transport().traits().framing;
+        let Traits { framing, discards, .. } = post.listener.transport().traits();
         let Some(outbox) = self.kit.outbox(framing, self.now) else {
             self.counters().faults.add(FaultCount::Refused, 1);
             return Ok(self.refuse(&socket, &address, RefuseReason::Fault));
@@ -152,8 +152,9 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let wall = post.service.tells_time().then(SystemTime::now);
         let occasion = Occasion { peer: &address, host: &self.shared.host, now: wall, framing };
         let service = Arc::clone(&post.service);
+        let unread = discards && !service.listens();
         let peer = Peer::open(address.clone(), ticket, service, &occasion, outbox, self.now);
-        let mut connection = Connection::new(socket, peer);
+        let mut connection = Connection::new(socket, peer, unread);
         let slot = self.connections.vacant_key();
         connection.direct = self.takes_direct();
         if connection.direct {

@@ -27,6 +27,10 @@ const TURN: usize = 256 << 10;
 /// Bytes of a stream asked for in one read.
 const READ: usize = 64 << 10;
 
+/// Bytes that the kernel is asked to throw away at a time: uncopied, they take so little that a whole receive buffer is no
+/// more than a turn.
+const DISCARD: usize = 4 << 20;
+
 /// Bytes that a send counts for at least: many small ones take their time too.
 const SEND: usize = 1 << 10;
 
@@ -40,6 +44,8 @@ const MESSAGES: usize = 64;
 pub(super) struct Connection<S: Service, Q> {
     socket: OwnedFd,
     pub(super) peer: Peer<S, Q>,
+    /// What comes is thrown away by the kernel: the service does not look at it.
+    unread: bool,
     /// There may be something to read: an edge was told, and no read has come back short since.
     readable: bool,
     /// A short read does not mean that the socket is empty: the end waits behind the data, or urgent data cut it.
@@ -103,10 +109,11 @@ enum Turn {
 }
 
 impl<S: Service, Q: Outbox> Connection<S, Q> {
-    pub(super) fn new(socket: OwnedFd, peer: Peer<S, Q>) -> Self {
+    pub(super) fn new(socket: OwnedFd, peer: Peer<S, Q>, unread: bool) -> Self {
         Self {
             socket,
             peer,
+            unread,
             readable: false,
             read_to_the_end: false,
             watch: Watch::Arrival,
@@ -193,9 +200,13 @@ impl<S: Service, Q: Outbox> Connection<S, Q> {
             if room == 0 {
                 return Ok(());
             }
-            let size = room.min(READ).min(*budget).min(scratch.len());
+            let size = match self.unread {
+                true => DISCARD,
+                false => room.min(READ).min(*budget).min(scratch.len()),
+            };
             books.counters.system_calls.add(1);
             let received = match self.peer.framing() {
+                Framing::Stream if self.unread => discard_stream(&self.socket, size),
                 Framing::Stream => receive_stream(&self.socket, &mut scratch[..size]),
                 Framing::Message if self.direct => {
                     sockkit_sys::receive_bare_record(self.socket.as_fd(), scratch)
@@ -211,7 +222,10 @@ impl<S: Service, Q: Outbox> Connection<S, Q> {
                     }
                     *budget = budget.saturating_sub(length.max(1));
                     books.now = clock();
-                    self.take(&scratch[..length], books)?;
+                    match self.unread {
+                        true => self.peer.passed_by(length, books),
+                        false => self.take(&scratch[..length], books)?,
+                    }
                     if !self.readable {
                         self.peer.nothing_waits();
                     }
@@ -377,6 +391,13 @@ fn interest(watch: Watch) -> EpollFlags {
 
 fn receive_stream(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
     Ok(match sockkit_sys::recv(socket.as_fd(), buffer)? {
+        0 => Received::End,
+        length => Received::Message(length),
+    })
+}
+
+fn discard_stream(socket: &OwnedFd, most: usize) -> io::Result<Received> {
+    Ok(match sockkit_sys::discard(socket.as_fd(), most)? {
         0 => Received::End,
         length => Received::Message(length),
     })

@@ -67,6 +67,10 @@ impl Service for Builtin {
         matches!(self, Self::Chargen)
     }
 
+    fn listens(&self) -> bool {
+        matches!(self, Self::Echo)
+    }
+
     fn tells_time(&self) -> bool {
         matches!(self, Self::Daytime | Self::Time | Self::Qotd)
     }
@@ -229,6 +233,7 @@ mod tests {
             let mut state = open(&service, now(), Framing::Stream);
             let reflects = service.hear(&mut state, b"anything") == Hearing::Reflect;
             assert_eq!(reflects, service == Builtin::Echo, "{service:?}");
+            assert!(service.listens() || !reflects, "{service:?} answers what it does not look at");
         }
     }
 

@@ -49,6 +49,12 @@ pub trait Service: Send + Sync + 'static {
     /// So many bytes of the last [`Speech::Says`] have been sent: all of them where messages are kept.
     fn said(&self, state: &mut Self::State, bytes: usize);
 
+    /// Whether it looks at what peers send. What nobody looks at need not be read: an engine may have the kernel throw
+    /// it away, and never ask [`Service::hear`].
+    fn listens(&self) -> bool {
+        true
+    }
+
     /// The peer has sent bytes of a stream, or one message.
     fn hear(&self, state: &mut Self::State, data: &[u8]) -> Hearing;
 

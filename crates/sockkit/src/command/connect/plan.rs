@@ -89,6 +89,14 @@ impl Plan {
         self.joined.is_some()
     }
 
+    /// Whether stdin goes to the peer byte for byte, and nobody wants to see what was sent. Asked before
+    /// [`Plan::input`].
+    pub(super) fn sends_unseen(&self) -> bool {
+        let as_it_is =
+            self.messages.is_empty() && self.framing.is_none_or(|how| how == Framing::Raw) && !self.crlf;
+        as_it_is && !self.keeps_bounds() && !self.hex && !self.json
+    }
+
     /// When the whole run has to be over.
     pub(super) fn deadline(&self) -> Deadline {
         self.rules
@@ -175,6 +183,18 @@ mod tests {
         assert_eq!((unix.rules.window, unix.rules.knock_until), (Some(WINDOW_LOSSLESS), None));
         assert!(plan("--tcp -m hi").unwrap().rules.in_step);
         assert_eq!(plan("--tcp --idle-timeout 0").unwrap().rules.idle, None);
+    }
+
+    #[test]
+    fn what_somebody_looks_at_is_not_sent_unseen() {
+        for line in ["--tcp", "unix:/tmp/s", "--tcp --framing raw"] {
+            assert!(plan(line).unwrap().sends_unseen(), "{line}");
+        }
+        for line in
+            ["--udp", "--tcp -m hi", "--tcp --framing line", "--tcp --crlf", "--tcp --hex", "--tcp --json"]
+        {
+            assert!(!plan(line).unwrap().sends_unseen(), "{line}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
 use sockkit_core::{Deadline, Endpoint, Error, ErrorKind, Received, Session};
 
+use super::convey::{Conveyed, Conveyor};
 use super::exchange::{Busy, Exchange, Step, Verdict};
 use super::framing::join;
 use super::hexdump::Direction;
@@ -34,6 +35,8 @@ pub(super) struct Pump<'a> {
     output: &'a mut Output,
     signals: &'a Signals,
     stdin: io::Stdin,
+    /// Takes stdin to the socket in place of the input and the wire.
+    conveyor: Option<Conveyor>,
     /// The message, or the bytes, to be sent next or being sent; and whether there are any, since a message may be
     /// empty.
     wire: Vec<u8>,
@@ -61,6 +64,8 @@ impl<'a> Pump<'a> {
         output: &'a mut Output,
         signals: &'a Signals,
     ) -> Self {
+        let stdin = io::stdin();
+        let conveyor = plan.sends_unseen().then(|| Conveyor::of(stdin.as_fd())).flatten();
         let (exchange, input) = (plan.exchange(record.now()), plan.input());
         Self {
             endpoint,
@@ -69,7 +74,8 @@ impl<'a> Pump<'a> {
             record,
             output,
             signals,
-            stdin: io::stdin(),
+            stdin,
+            conveyor,
             wire: Vec::new(),
             wire_sent: 0,
             loaded: false,
@@ -114,6 +120,10 @@ impl<'a> Pump<'a> {
     /// Gets the next message ready, if stdin has brought one.
     fn load(&mut self) -> Result<(), Error> {
         if self.loaded || !self.exchange.wants_input() {
+            return Ok(());
+        }
+        if let Some(conveyor) = self.conveyor {
+            self.loaded = conveyor.is_always_ready();
             return Ok(());
         }
         match self.input.take(&mut self.wire)? {
@@ -191,12 +201,21 @@ impl<'a> Pump<'a> {
         if gone || ready.socket.contains(PollFlags::POLLOUT) {
             self.send()?;
         }
-        if ready.stdin && self.input.fill(self.stdin.as_fd())? {
-            let now = self.record.now();
+        if ready.stdin {
+            self.fill()?;
+        }
+        Ok(())
+    }
+
+    /// Stdin has something, or its end.
+    fn fill(&mut self) -> Result<(), Error> {
+        if self.conveyor.is_some() {
+            self.loaded = true;
+        } else if self.input.fill(self.stdin.as_fd())? {
             self.load()?;
-            if self.loaded {
-                self.exchange.moved(now);
-            }
+        }
+        if self.loaded {
+            self.exchange.moved(self.record.now());
         }
         Ok(())
     }
@@ -247,6 +266,12 @@ impl<'a> Pump<'a> {
             if !self.may_send() {
                 break;
             }
+            if let Some(conveyor) = self.conveyor {
+                if !self.convey(conveyor)? {
+                    break;
+                }
+                continue;
+            }
             let rest = &self.wire[self.wire_sent..];
             // A stream has no empty messages: nothing is to be sent then, and send(2) is not asked.
             let result = match rest.is_empty() && !self.plan.keeps_bounds() {
@@ -261,14 +286,40 @@ impl<'a> Pump<'a> {
                 }
                 Err(error) => {
                     if !self.has_knocked_again(&error) {
-                        self.failed("send to", &error)?;
-                        self.exchange.cannot_send();
-                        self.loaded = false;
+                        self.cannot_send(&error)?;
                     }
                     break;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Sends a piece of stdin unseen. Answers whether another may follow at once.
+    fn convey(&mut self, conveyor: Conveyor) -> Result<bool, Error> {
+        match conveyor.convey(self.stdin.as_fd(), self.endpoint.as_fd()) {
+            Ok(Conveyed::Bytes(length)) => {
+                let now = self.record.now();
+                self.exchange.sent(now);
+                self.exchange.sent_message(length, now);
+                return Ok(true);
+            }
+            // Of a pipe it has to be found out which of the two has to be waited for.
+            Ok(Conveyed::Nothing) => self.loaded = conveyor.is_always_ready(),
+            Ok(Conveyed::End) => {
+                self.loaded = false;
+                self.exchange.end_input(self.record.now());
+            }
+            Ok(Conveyed::Refused) => (self.conveyor, self.loaded) = (None, false),
+            Err(error) => self.cannot_send(&error)?,
+        }
+        Ok(false)
+    }
+
+    fn cannot_send(&mut self, error: &io::Error) -> Result<(), Error> {
+        self.failed("send to", error)?;
+        self.exchange.cannot_send();
+        self.loaded = false;
         Ok(())
     }
 
@@ -296,9 +347,7 @@ impl<'a> Pump<'a> {
     fn hang_up(&mut self) -> Result<()> {
         self.hung_up = true;
         if let Ok(Some(error)) = self.endpoint.take_error() {
-            self.failed("send to", &error)?;
-            self.exchange.cannot_send();
-            self.loaded = false;
+            self.cannot_send(&error)?;
         }
         Ok(())
     }
