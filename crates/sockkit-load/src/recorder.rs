@@ -102,6 +102,8 @@ pub(crate) struct Report {
     pub(crate) first_corruption: Option<(u64, String)>,
     /// When what was sent had arrived, where that is later than the end of the measured time.
     pub(crate) delivered_ns: Option<u64>,
+    /// How many messages left as one at most, at the end.
+    pub(crate) segments: usize,
 }
 
 /// The books of one thread.
@@ -124,6 +126,7 @@ pub(crate) struct Recorder<'a> {
     pub(crate) outstanding: usize,
     /// When what was sent had arrived, where it matters.
     pub(crate) delivered_ns: Option<u64>,
+    pub(crate) segments: usize,
     first_corruption: Option<(u64, String)>,
     longest_ns: u64,
     newest_answered_ns: u64,
@@ -148,6 +151,7 @@ impl<'a> Recorder<'a> {
             calls: 0,
             outstanding: 0,
             delivered_ns: None,
+            segments: 1,
             first_corruption: None,
             longest_ns: 0,
             newest_answered_ns: 0,
@@ -297,6 +301,7 @@ impl<'a> Recorder<'a> {
             usage: used.unwrap_or_default(),
             first_corruption: self.first_corruption,
             delivered_ns: self.delivered_ns,
+            segments: self.segments,
         }
     }
 }

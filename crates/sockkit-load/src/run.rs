@@ -218,7 +218,7 @@ impl Drop for Slack {
 /// Adds up what the threads found.
 fn outcome(
     address: String,
-    options: Options,
+    mut options: Options,
     workload: &Workload,
     elapsed_ns: u64,
     reports: &[Report],
@@ -231,6 +231,9 @@ fn outcome(
         lateness.merge(&report.lateness);
         recorder::add(&mut counters, &report.counters);
         usage = usage.and(report.usage);
+    }
+    if workload.gso {
+        options.gso = reports.iter().map(|report| report.segments as u64).min();
     }
     let open = matches!(workload.pacing, Pacing::Open { .. });
     let first = reports.iter().filter_map(|report| report.first_corruption.as_ref()).min();

@@ -18,6 +18,9 @@ pub struct Features {
     pub gso: bool,
 }
 
+/// Bytes that leave as one at most: what an IPv4 datagram holds.
+pub(crate) const JOINED_BYTES: usize = 65_507;
+
 /// Datagrams that leave as one at most. Kernels before 6.9 take 64, and are never asked for more than they delivered.
 pub(crate) const SEGMENTS: usize = 128;
 
@@ -33,9 +36,9 @@ impl Features {
         if self.mmsg { wanted } else { 1 }
     }
 
-    /// How many datagrams can leave as one.
-    pub fn segments(self) -> usize {
-        if self.gso { SEGMENTS } else { 1 }
+    /// How many datagrams of `size` bytes can leave as one.
+    pub fn segments(self, size: usize) -> usize {
+        if self.gso { SEGMENTS.min(JOINED_BYTES / size.max(1)).max(1) } else { 1 }
     }
 
     /// Asks the kernel to deliver as one what came as one on this UDP socket, and answers whether it will. There is no way

@@ -12,13 +12,11 @@ use std::ptr;
 use crate::address::SockAddr;
 use crate::call::retry;
 use crate::control::{Control, PacketInfo, write_reply, write_segment};
+use crate::features::JOINED_BYTES;
 
 /// Datagrams of at most so many bytes are joined: longer ones may not pass every link whole (1,280 bytes of IPv6 less 48
 /// of headers), and the kernel refuses to cut into pieces what has to be cut once more.
 const JOINED_SIZE: usize = 1_232;
-
-/// Bytes that leave as one at most: what an IPv4 datagram holds.
-const JOINED_BYTES: usize = 65_507;
 
 /// Room for a fixed number of pieces, which leave with one call if all goes well.
 pub(crate) struct Outbox {

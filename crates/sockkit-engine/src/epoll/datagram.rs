@@ -84,7 +84,7 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
         // Where each datagram counts or is treated on its own, each is received on its own.
         let one_by_one = shared.faults.is_some() || shared.limits.accept.is_some();
         Self {
-            internet: has(false).then(|| batch(INTERNET, ancillary).joining(features.segments())),
+            internet: has(false).then(|| batch(INTERNET, ancillary).joining(features.segments(1))),
             unix: has(true).then(|| batch(UNIX, Ancillary::None)),
             rate: RateLimit::new(remote, local),
             late: Late::default(),
