@@ -97,7 +97,7 @@ _sockkit() {
             return 0
             ;;
         sockkit__subcmd__bench)
-            opts="-h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --duration --warmup --rounds --max-rate-under --max-loss --server-pid --mode --size --connections --depth --rate --poisson --threads --spin --placement --verify --timeout --connect-timeout --seed --nodelay --quickack --rcvbuf --sndbuf --busy-poll --congestion --tos --ttl --interval --json-lines --json --csv --markdown --html --help"
+            opts="-h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --duration --warmup --rounds --max-rate-under --max-loss --server-pid --mode --size --connections --depth --rate --poisson --threads --spin --gso --placement --verify --timeout --connect-timeout --seed --nodelay --quickack --rcvbuf --sndbuf --busy-poll --congestion --tos --ttl --interval --json-lines --json --csv --markdown --html --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -295,7 +295,7 @@ _sockkit() {
             return 0
             ;;
         sockkit__subcmd__compare)
-            opts="-h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --budget --quick --blocks --precision --threshold --duration --warmup --plan --save --against --fail-if --fail-on --mode --size --connections --depth --rate --poisson --threads --spin --placement --verify --timeout --connect-timeout --seed --nodelay --quickack --rcvbuf --sndbuf --busy-poll --congestion --tos --ttl --json --csv --markdown --html --help"
+            opts="-h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --budget --quick --blocks --precision --threshold --duration --warmup --plan --save --against --fail-if --fail-on --mode --size --connections --depth --rate --poisson --threads --spin --gso --placement --verify --timeout --connect-timeout --seed --nodelay --quickack --rcvbuf --sndbuf --busy-poll --congestion --tos --ttl --json --csv --markdown --html --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

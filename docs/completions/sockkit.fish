@@ -167,6 +167,7 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l markdown -d 'T
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l html -d 'The same as a page for a browser, self-contained: percentile curves, sweeps, tables' -r -F
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l poisson -d 'Spread the messages of an open loop at random (a Poisson process), as those of many users are'
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l spin -d 'Wait by asking again and again, at both ends where the server is our own; burns a processor for each thread'
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l gso -d 'UDP only: have up to 64 datagrams leave, and come, as one, which the kernel cuts apart (GSO and GRO); takes a --depth of more than 1'
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l quickack -d 'TCP_QUICKACK: acknowledge at once'
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l json-lines -d 'Print the intervals, and at last the result, as JSON on stdout, one object a line'
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -224,6 +225,7 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l quick -d 'Th
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l plan -d 'Print the arms and the order of the runs, and measure nothing'
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l poisson -d 'Spread the messages of an open loop at random (a Poisson process), as those of many users are'
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l spin -d 'Wait by asking again and again, at both ends where the server is our own; burns a processor for each thread'
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l gso -d 'UDP only: have up to 64 datagrams leave, and come, as one, which the kernel cuts apart (GSO and GRO); takes a --depth of more than 1'
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l quickack -d 'TCP_QUICKACK: acknowledge at once'
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockkit -n "__fish_sockkit_using_subcommand report" -l json -d 'Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of the table' -r -F

@@ -13,7 +13,7 @@ use serde_json::Value;
 use sockkit_core::TRANSPORTS;
 use sockkit_core::transport::probe;
 use sockkit_stats::result::{Arm, Document, json_schema};
-use sockkit_tests::{PATIENCE, run_to_end, unused_port, wait_for_exit, wait_until};
+use sockkit_tests::{PATIENCE, run_to_end, skip, unused_port, wait_for_exit, wait_until};
 
 use crate::{SOCKKIT, parts};
 
@@ -87,6 +87,37 @@ fn every_transport_is_measured() {
         let command = format!("sockkit bench {} --seed 7 --json --duration 200ms --warmup 50ms", arm.target);
         assert_eq!(document.command, command);
         assert_eq!(document.seed, 7);
+    }
+}
+
+/// Several datagrams leave and come as one, and the result says so.
+#[test]
+fn datagrams_may_travel_several_as_one() {
+    let document = measured(&["udp", "--gso", "--depth", "128"]);
+    let arm = arm(&document);
+    assert_eq!((arm.options.gso, arm.counters.corrupted), (Some(64), 0));
+    let (code, stdout, _) = parts(&bench(&["udp", "--gso", "--depth", "2"]));
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("datagrams via GSO"), "{stdout}");
+    for (target, depth) in [("tcp", "2"), ("unix-dgram", "2"), ("udp", "1")] {
+        let (code, _, stderr) = parts(&bench(&[target, "--gso", "--depth", depth]));
+        assert_eq!(code, Some(2), "{target}: {stderr}");
+    }
+}
+
+/// A queue that is shorter than what is to be outstanding is told by the name of its setting.
+#[test]
+fn a_depth_that_a_unix_queue_cannot_hold_is_told() {
+    let setting = "net.unix.max_dgram_qlen";
+    let path = format!("/proc/sys/{}", setting.replace('.', "/"));
+    let Some(most) = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<usize>().ok())
+    else {
+        skip!("{setting} cannot be read");
+    };
+    for (depth, told) in [(most, false), (most + 100, true)] {
+        let (code, stdout, stderr) = parts(&bench(&["unix-dgram", "--depth", &depth.to_string()]));
+        assert_eq!(code, Some(0), "{stderr}");
+        assert_eq!(stdout.contains(&format!("{setting} ({most})")), told, "{stdout}");
     }
 }
 

@@ -9,6 +9,7 @@ mod paths;
 mod pressure;
 mod resets;
 mod resources;
+mod trains;
 
 use sockkit_tests::Sockkit;
 

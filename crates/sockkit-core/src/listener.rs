@@ -174,7 +174,7 @@ impl Listener {
     /// as [`Transport::configure`] does for all but loopback addresses, that.
     pub fn ancillary(&self) -> Ancillary {
         match &self.address {
-            Address::Inet(inet) if !inet.ip().is_loopback() => Ancillary::PacketInfo,
+            Address::Inet(inet) if !inet.ip().is_loopback() => Ancillary::Internet,
             _ => Ancillary::None,
         }
     }

@@ -168,7 +168,7 @@ pub struct Counters {
     /// How often accept(2) failed for another reason; the connection was mostly gone before it was ours.
     pub accept_failed: Counter,
     /// Datagrams that the kernel dropped before we saw them, because the socket's receive queue was full. They count
-    /// nowhere else.
+    /// nowhere else; several that were sent as one, and would have been received so, count as one.
     pub receive_queue_overflow: Counter,
     /// What was done wrong on purpose.
     pub faults: FaultCounters,

@@ -61,6 +61,13 @@ pub enum Event<'a> {
         /// What accept(2) said.
         error: &'a io::Error,
     },
+    /// The kernel does not send several datagrams as one (UDP GSO): from now on they leave one by one.
+    SegmentsRefused {
+        /// On which listener, as a URL.
+        listener: &'a str,
+        /// What sendmsg(2) said.
+        error: &'a io::Error,
+    },
     /// A connection was reset because more is held for all peers than may be, and most of it for this one.
     Shed {
         /// Whose it was.

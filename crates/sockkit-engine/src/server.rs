@@ -12,6 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Shutdown, shutdown};
 use sockkit_core::{Address, Error, ErrorKind, Listener, Options, Session, Sharing, Target, listen};
+use sockkit_sys::Features;
 
 use crate::admission::Admission;
 use crate::bucket::DEFAULT_RATE;
@@ -54,6 +55,8 @@ pub struct Config {
     pub spin: bool,
     /// What is to be done wrong on purpose.
     pub faults: Option<Faults>,
+    /// What moves several datagrams at once.
+    pub features: Features,
 }
 
 /// Datagrams a second from one source; `None` is no limit.
@@ -86,6 +89,7 @@ impl Default for Config {
             grace: Duration::from_secs(10),
             spin: false,
             faults: None,
+            features: Features::default(),
         }
     }
 }
@@ -135,6 +139,7 @@ pub(crate) struct Shared {
     pub(crate) grace: Duration,
     pub(crate) spin: bool,
     pub(crate) faults: Option<Faults>,
+    pub(crate) features: Features,
     pub(crate) host: String,
     pub(crate) clock: Clock,
     pub(crate) observer: Arc<dyn Observer>,
@@ -277,6 +282,7 @@ impl<S: Service> Server<S> {
             grace: config.grace,
             spin: config.spin,
             faults: config.faults,
+            features: config.features,
             host: nix::unistd::gethostname()
                 .map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into()),
             clock: Clock::start(),

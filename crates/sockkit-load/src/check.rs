@@ -5,6 +5,7 @@ use std::fs;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sockkit_core::transport::Form;
 use sockkit_core::{Error, ErrorKind, Framing, Target};
+use sockkit_sys::Features;
 
 use crate::workload::{Mode, Pacing, Workload};
 
@@ -51,7 +52,13 @@ pub(crate) fn workload(target: &Target, workload: &Workload) -> Result<(), Error
     if workload.cpus.as_ref().is_some_and(Vec::is_empty) {
         return refuse("the list of processors is empty".to_owned(), "");
     }
-    tuning(target, workload)
+    tuning(target, workload)?;
+    let pairs = Features::default().segments(workload.size) > 1 && workload.size > 0 && workload.depth > 1;
+    if workload.gso && !(pairs && workload.mode == Mode::Echo) {
+        let what = "only round trips of which several are outstanding and fit into one datagram".to_owned();
+        return refuse(what, " can leave as one (GSO)");
+    }
+    Ok(())
 }
 
 /// Refuses options that the transport does not have.
@@ -66,6 +73,7 @@ fn tuning(target: &Target, workload: &Workload) -> Result<(), Error> {
         (tuning.busy_poll_us.is_some(), "SO_BUSY_POLL", inet),
         (tuning.tos.is_some(), "IP_TOS", inet),
         (tuning.ttl.is_some(), "IP_TTL", inet),
+        (workload.gso, "UDP_SEGMENT", traits.segments),
     ] {
         if wanted && !has {
             let why = format!("it does not apply to {}", transport.scheme());
@@ -113,6 +121,21 @@ mod tests {
         assert_eq!(refused("unix-dgram:s", &tos), "cannot set IP_TOS: it does not apply to unix-dgram");
         for (url, workload) in [("tcp://", &quickack), ("mptcp://", &congestion), ("udp://", &tos)] {
             assert!(super::workload(&url.parse().unwrap(), workload).is_ok());
+        }
+    }
+
+    #[test]
+    fn several_as_one_are_datagrams_of_which_several_fit() {
+        let several = Workload { gso: true, depth: 16, ..sample() };
+        assert!(super::workload(&"udp://".parse().unwrap(), &several).is_ok());
+        assert_eq!(refused("tcp://", &several), "cannot set UDP_SEGMENT: it does not apply to tcp");
+        for workload in [
+            Workload { depth: 1, ..several.clone() },
+            Workload { size: 40_000, ..several.clone() },
+            Workload { size: 0, ..several.clone() },
+            Workload { mode: Mode::Connect, ..several.clone() },
+        ] {
+            assert!(refused("udp://", &workload).ends_with("can leave as one (GSO)"));
         }
     }
 

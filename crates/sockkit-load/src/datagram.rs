@@ -20,7 +20,7 @@ const SLOTS: usize = 64;
 /// Bytes of them together at most, so that they stay in the processor's cache.
 const ROOM: usize = 256 * 1024;
 
-/// Room for an answer of which nothing is known but that it is one.
+/// Room for an answer of which nothing is known but that it is one, and for several that come as one.
 const ANSWER_MAX: usize = 65_536;
 
 /// What the sockets of a thread share.
@@ -39,10 +39,18 @@ impl Buffers {
         let answer = if any_answer { workload.size.max(ANSWER_MAX) } else { workload.size };
         // One byte more than an answer may have shows one that has too many.
         let capacity = answer + 1;
-        let slots = |each: usize| (ROOM / each).clamp(1, SLOTS).min(workload.depth);
-        let output = Messages::new(slots(workload.size + 1), workload.size);
+        let most = workload.features.messages(SLOTS);
+        let slots = |each: usize| (ROOM / each).clamp(1, most).min(workload.depth);
+        let (input, output) = if workload.gso {
+            let segments = workload.features.segments(workload.size).min(SLOTS);
+            let output = Messages::new(segments.max(slots(workload.size)), workload.size).joining(segments);
+            // Most of it is never touched: one message fills a corner of its slot, and many together few slots.
+            (Messages::new(most.min(workload.depth), ANSWER_MAX).coalescing(), output)
+        } else {
+            (Messages::new(slots(capacity), capacity), Messages::new(slots(workload.size + 1), workload.size))
+        };
         let dues_ns = Vec::with_capacity(output.slots());
-        Self { input: Messages::new(slots(capacity), capacity), output, dues_ns }
+        Self { input, output, dues_ns }
     }
 }
 
@@ -76,6 +84,10 @@ impl Datagram {
         workload: &Workload,
         any_answer: bool,
     ) -> Self {
+        if workload.gso {
+            // Where it cannot be done they come one by one.
+            workload.features.coalesce(endpoint.as_fd());
+        }
         Self {
             is_connection: endpoint.transport().traits().session == Session::Connected,
             endpoint,
@@ -190,11 +202,12 @@ impl Line for Datagram {
         };
         let was_full = !self.has_room();
         for slot in 0..count {
-            let (answer, length) = buffers.input.get(slot);
-            if length == 0 && self.is_connection {
-                return Err(self.closed());
+            for (answer, length) in buffers.input.each(slot) {
+                if length == 0 && self.is_connection {
+                    return Err(self.closed());
+                }
+                self.take(recorder, now_ns, answer, length);
             }
-            self.take(recorder, now_ns, answer, length);
         }
         if was_full && self.has_room() {
             self.pace.freed(now_ns);
@@ -230,6 +243,7 @@ impl Line for Datagram {
                 self.tracker.sent(Times { sent_ns: now_ns, due_ns });
             }
             recorder.outstanding += sent;
+            recorder.segments = buffers.output.segments();
             if sent == SLOTS {
                 // Another one may follow, and the first has taken its time.
                 now_ns = clock::now_ns();

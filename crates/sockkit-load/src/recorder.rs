@@ -106,6 +106,8 @@ pub(crate) struct Report {
     pub(crate) delivered_ns: Option<u64>,
     /// What ended the thread's work before its time.
     pub(crate) failure: Option<Error>,
+    /// How many messages left as one at most, at the end.
+    pub(crate) segments: usize,
 }
 
 /// The books of one thread.
@@ -129,6 +131,7 @@ pub(crate) struct Recorder<'a> {
     /// When what was sent had arrived, where it matters.
     pub(crate) delivered_ns: Option<u64>,
     failure: Option<Error>,
+    pub(crate) segments: usize,
     first_corruption: Option<(u64, String)>,
     longest_ns: u64,
     newest_answered_ns: u64,
@@ -154,6 +157,7 @@ impl<'a> Recorder<'a> {
             outstanding: 0,
             delivered_ns: None,
             failure: None,
+            segments: 1,
             first_corruption: None,
             longest_ns: 0,
             newest_answered_ns: 0,
@@ -313,6 +317,7 @@ impl<'a> Recorder<'a> {
             first_corruption: self.first_corruption,
             delivered_ns: self.delivered_ns,
             failure: self.failure,
+            segments: self.segments,
         }
     }
 }

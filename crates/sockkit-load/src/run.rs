@@ -212,7 +212,7 @@ impl Drop for Wake<'_> {
 /// Adds up what the threads found.
 fn outcome(
     address: String,
-    options: Options,
+    mut options: Options,
     workload: &Workload,
     elapsed_ns: u64,
     mut reports: Vec<Report>,
@@ -225,6 +225,9 @@ fn outcome(
         lateness.merge(&report.lateness);
         recorder::add(&mut counters, &report.counters);
         usage = usage.and(report.usage);
+    }
+    if workload.gso {
+        options.gso = reports.iter().map(|report| report.segments as u64).min();
     }
     let open = matches!(workload.pacing, Pacing::Open { .. });
     let failure = reports.iter_mut().find_map(|report| report.failure.take());

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sockkit_core::{
     Deadline, Endpoint, ErrorKind, Framing, Listener, Options, Received, Session, Target, Transport, listen,
 };
+use sockkit_sys::Features;
 use tempfile::TempDir;
 
 use crate::workload::{Mode, Pacing, Tuning, Verify, Workload};
@@ -36,6 +37,8 @@ pub(crate) fn workload() -> Workload {
         seed: 1,
         options,
         tuning: Tuning::default(),
+        gso: false,
+        features: Features::default(),
     }
 }
 

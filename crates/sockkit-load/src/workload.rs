@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sockkit_core::Options;
 pub use sockkit_stats::result::Mode;
+use sockkit_sys::Features;
 
 /// One run: what is sent, how often, for how long.
 #[derive(Clone, Debug)]
@@ -41,6 +42,10 @@ pub struct Workload {
     pub options: Options,
     /// What is set on them once they are open.
     pub tuning: Tuning,
+    /// Whether messages leave and come as one, several at a time (UDP GSO and GRO).
+    pub gso: bool,
+    /// What moves several messages at once.
+    pub features: Features,
 }
 
 /// When messages are sent.

@@ -261,6 +261,9 @@ pub struct Options {
     pub tos: Option<u64>,
     /// `IP_TTL` or `IPV6_UNICAST_HOPS`.
     pub ttl: Option<u64>,
+    /// Datagrams that left as one at most, and came so where the peer does the same (`UDP_SEGMENT`, UDP GSO), where that
+    /// was asked for: 1 if the kernel refused it.
+    pub gso: Option<u64>,
     /// Whether connect(2) was called, so that the kernel need not look up the way for each message.
     pub connected: bool,
 }

@@ -9,18 +9,14 @@
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use crate::address::SockAddr;
 use crate::call::retry;
-
-/// Room for an `IP_PKTINFO` and an `IPV6_PKTINFO` (a dual-stack socket can report both), with their headers, aligned as
-/// cmsg(3) asks.
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-struct Control([u8; 128]);
+use crate::control::{Control, Told, told, write_reply};
+use crate::outbox::{Outbox, Piece, Sent, Unsent};
 
 /// Which control messages a batch has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +24,8 @@ pub enum Ancillary {
     /// None. The only choice for Unix sockets: room for anything is room for descriptors, which any peer may send
     /// along (`SCM_RIGHTS`, unix(7)) and which would then be open here.
     None,
-    /// Packet information, from sockets that report it.
-    PacketInfo,
+    /// All that internet sockets report if they are asked to: packet information, and of how many datagrams one consists.
+    Internet,
 }
 
 /// A fixed number of datagrams on their way in, and of answers on their way out.
@@ -44,6 +40,11 @@ pub struct Batch {
     controls: Box<[Control]>,
     /// Which slots are queued as answers, and how long each is.
     queued: Vec<(usize, usize)>,
+    outbox: Outbox,
+    /// How many datagrams may leave as one.
+    segments: usize,
+    /// Why no more than one, if the kernel refused more and nobody has asked yet.
+    refusal: Option<io::Error>,
     /// How many slots, from the front, were filled by the last receive.
     filled: usize,
     /// How many headers, from the front, are to be written anew before the next receive.
@@ -57,6 +58,9 @@ pub struct Datagram<'a> {
     pub buffer: &'a mut [u8],
     /// Bytes of the buffer that arrived.
     pub length: usize,
+    /// Bytes of each of the datagrams that they are, but for the last, which may have fewer; as many as there are if it is
+    /// one.
+    pub segment: usize,
     /// Whether the datagram was longer than the buffer, so that its end is lost.
     pub truncated: bool,
     /// Who sent it.
@@ -80,15 +84,11 @@ pub struct SendFailure<'a> {
     pub error: io::Error,
 }
 
-/// What [`Batch::send`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
-    /// Answers that left.
-    pub messages: usize,
-    /// Their bytes.
-    pub bytes: usize,
-    /// System calls that it took.
-    pub calls: usize,
+impl Datagram<'_> {
+    /// How many datagrams it is.
+    pub fn count(&self) -> usize {
+        if self.segment == 0 { 1 } else { self.length.div_ceil(self.segment) }
+    }
 }
 
 impl Batch {
@@ -111,11 +111,32 @@ impl Batch {
             names: vec![SockAddr::empty(); slots].into(),
             parts: vec![part; slots].into(),
             headers: vec![header; slots].into(),
-            controls: vec![Control([0; 128]); slots].into(),
+            controls: vec![Control::EMPTY; slots].into(),
             queued: Vec::with_capacity(slots),
+            outbox: Outbox::new(slots),
+            segments: 1,
+            refusal: None,
             filled: 0,
             stale: slots,
         }
+    }
+
+    /// The same, of whose answers up to so many to one peer leave as one: only for UDP.
+    pub fn joining(self, segments: usize) -> Self {
+        Self { segments: segments.max(1), ..self }
+    }
+
+    /// From the next receive on there is room for control messages.
+    pub fn make_room(&mut self) {
+        self.ancillary = Ancillary::Internet;
+        self.stale = self.slots;
+    }
+
+    /// Why the kernel does not have several datagrams leave as one: told once, after it has refused to and they have left
+    /// one by one, as all will from then on. `EIO` where the way out cannot do it (no checksums by the device, IPsec),
+    /// `EINVAL` where the kernel cannot, or where they would not fit through.
+    pub fn refusal(&mut self) -> Option<io::Error> {
+        self.refusal.take()
     }
 
     /// How many datagrams fit.
@@ -162,7 +183,7 @@ impl Batch {
             header.msg_iovlen = 1;
             (header.msg_control, header.msg_controllen) = match self.ancillary {
                 Ancillary::None => (ptr::null_mut(), 0),
-                Ancillary::PacketInfo => ((&raw mut self.controls[slot]).cast(), size_of::<Control>()),
+                Ancillary::Internet => ((&raw mut self.controls[slot]).cast(), size_of::<Control>()),
             };
             header.msg_flags = 0;
         }
@@ -226,53 +247,30 @@ impl Batch {
         Ok(count as usize)
     }
 
-    /// sendmmsg(2) of the queued answers from `next` on; for one answer sendmsg(2), or sendto(2) if it has no control
-    /// messages. Answers how many left.
-    fn call_send(&mut self, fd: BorrowedFd<'_>, next: usize) -> io::Result<usize> {
-        let (fd, flags) = (fd.as_raw_fd(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
-        let rest = &mut self.headers[next..self.queued.len()];
-        if let [only] = rest
-            && only.msg_hdr.msg_controllen == 0
-        {
-            let part = &self.parts[self.queued[next].0];
-            let (name, length) = (only.msg_hdr.msg_name, only.msg_hdr.msg_namelen);
-            // SAFETY: the part and the name are those of a slot of `self`, with their lengths; they are only read.
-            retry(|| unsafe {
-                libc::syscall(libc::SYS_sendto, fd, part.iov_base, part.iov_len, flags, name, length)
-            })?;
-            return Ok(1);
-        }
-        if let [only] = rest {
-            // SAFETY: the header points into the boxes and the vector that `self` owns, with their lengths.
-            retry(|| unsafe { libc::syscall(libc::SYS_sendmsg, fd, &raw const only.msg_hdr, flags) })?;
-            return Ok(1);
-        }
-        // SAFETY: as above, for each header in `rest`; the count is its length.
-        let count = retry(|| unsafe {
-            libc::sendmmsg(fd, rest.as_mut_ptr(), rest.len() as libc::c_uint, flags as _)
-        })?;
-        // An error of the first is the only way to send none.
-        Ok((count as usize).max(1))
-    }
-
     /// The datagram in a slot that [`Batch::receive`] filled.
     ///
     /// # Panics
     /// If the last receive has not filled this slot.
     pub fn datagram(&mut self, slot: usize) -> Datagram<'_> {
         assert!(slot < self.filled, "there is no datagram in slot {slot}");
+        let told = self.told(slot);
         let header = &self.headers[slot];
-        let info = match self.ancillary {
-            Ancillary::PacketInfo => packet_info(&header.msg_hdr),
-            Ancillary::None => None,
-        };
+        let length = (header.msg_len as usize).min(self.capacity);
         Datagram {
-            length: (header.msg_len as usize).min(self.capacity),
+            length,
+            segment: told.segment(length),
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             source: &self.names[slot],
-            destination: info.map(|info| info.destination.to_canonical()),
-            local: info.map(|info| info.local.to_canonical()),
+            destination: told.info.map(|info| info.destination.to_canonical()),
+            local: told.info.map(|info| info.local.to_canonical()),
             buffer: &mut self.payload[slot * self.capacity..][..self.capacity],
+        }
+    }
+
+    fn told(&self, slot: usize) -> Told {
+        match self.ancillary {
+            Ancillary::Internet => told(&self.headers[slot].msg_hdr),
+            Ancillary::None => Told::default(),
         }
     }
 
@@ -291,11 +289,8 @@ impl Batch {
     /// If the last receive has not filled this slot.
     pub fn way_back(&self, slot: usize) -> WayBack {
         assert!(slot < self.filled, "there is no datagram in slot {slot}");
-        let mut way =
-            WayBack { to: self.names[slot], control: Control([0; size_of::<Control>()]), controllen: 0 };
-        if self.ancillary == Ancillary::PacketInfo {
-            way.controllen = reply_control(&self.headers[slot].msg_hdr, &self.names[slot], &mut way.control);
-        }
+        let mut way = WayBack { to: self.names[slot], control: Control::EMPTY, controllen: 0 };
+        way.controllen = write_reply(self.told(slot).info, &way.to, &mut way.control);
         way
     }
 
@@ -322,49 +317,69 @@ impl Batch {
     /// Sends the queued answers, in order and without waiting. An answer that the kernel refuses is reported and
     /// passed over; the others still leave. Answers what left.
     pub fn send(&mut self, fd: BorrowedFd<'_>, mut failed: impl FnMut(SendFailure<'_>)) -> Sent {
-        // The received headers of answered slots are rewritten in place, packed to the front. Answers are queued in the
-        // order of slots, so `index <= slot`, and nothing that is still needed is overwritten.
-        for (index, &(slot, length)) in self.queued.iter().enumerate() {
-            let controllen = match self.ancillary {
-                Ancillary::PacketInfo => {
-                    reply_control(&self.headers[slot].msg_hdr, &self.names[slot], &mut self.controls[slot])
-                }
-                Ancillary::None => 0,
+        let (mut sent, mut next, mut most) = (Sent::default(), Place::default(), self.segments);
+        while next.answer < self.queued.len() {
+            next = self.load(next, most);
+            let Err(Unsent { piece, datagrams, error }) =
+                self.outbox.flush(fd, &self.payload, &self.names, &mut sent)
+            else {
+                continue;
             };
-            // SAFETY: slot < slots and the payload is slots * capacity bytes long, so the offset is inside it.
-            let base = unsafe { self.payload.as_mut_ptr().add(slot * self.capacity) };
-            self.parts[slot] = libc::iovec { iov_base: base.cast(), iov_len: length };
-            let header = &mut self.headers[index].msg_hdr;
-            header.msg_name = (&raw mut self.names[slot].storage).cast();
-            header.msg_namelen = self.names[slot].length;
-            header.msg_iov = &raw mut self.parts[slot];
-            header.msg_iovlen = 1;
-            header.msg_control =
-                if controllen == 0 { ptr::null_mut() } else { (&raw mut self.controls[slot]).cast() };
-            header.msg_controllen = controllen;
-            header.msg_flags = 0;
-        }
-        let (mut next, mut sent) = (0, Sent::default());
-        while next < self.queued.len() {
-            sent.calls += 1;
-            match self.call_send(fd, next) {
-                Ok(count) => {
-                    let lengths = self.queued[next..next + count].iter().map(|&(_, length)| length);
-                    sent.bytes += lengths.sum::<usize>();
-                    sent.messages += count;
-                    next += count;
-                }
-                Err(error) => {
-                    let (slot, length) = self.queued[next];
-                    let payload = &self.payload[slot * self.capacity..][..length];
-                    failed(SendFailure { slot, payload, to: &self.names[slot], error });
-                    next += 1;
-                }
+            let slot = piece.name;
+            next = Place { answer: piece.answer, offset: piece.start - slot * self.capacity };
+            if datagrams == 1 {
+                let payload = &self.payload[piece.start..][..piece.length];
+                failed(SendFailure { slot, payload, to: &self.names[slot], error });
+                next = self.behind(next, piece.length);
+                continue;
+            }
+            // One by one then: that they cannot leave as one is no reason for any of them not to.
+            most = 1;
+            if matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL)) {
+                self.segments = 1;
+                self.refusal = Some(error);
             }
         }
         self.queued.clear();
         sent
     }
+
+    /// Fills the outbox with what is to leave from a place on, as one at most `most` datagrams. Answers the place behind it.
+    fn load(&mut self, mut next: Place, most: usize) -> Place {
+        self.outbox.clear();
+        while self.outbox.has_room()
+            && let Some(&(slot, length)) = self.queued.get(next.answer)
+        {
+            let told = self.told(slot);
+            let segment = told.segment(length);
+            let piece = Piece {
+                answer: next.answer,
+                name: slot,
+                start: slot * self.capacity + next.offset,
+                length: (length - next.offset).min(segment.saturating_mul(most)),
+                segment,
+                info: told.info,
+            };
+            self.outbox.push(piece, most, &self.names);
+            next = self.behind(next, piece.length);
+        }
+        next
+    }
+
+    /// The place so many bytes on, in the same answer or at the beginning of the next.
+    fn behind(&self, Place { answer, offset }: Place, length: usize) -> Place {
+        match self.queued[answer].1 == offset + length {
+            true => Place { answer: answer + 1, offset: 0 },
+            false => Place { answer, offset: offset + length },
+        }
+    }
+}
+
+/// Where to go on sending: in which of the queued answers, and behind how many of its bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    answer: usize,
+    offset: usize,
 }
 
 /// The way back to who sent a datagram: its source, and the address from which the answer has to leave.
@@ -417,101 +432,11 @@ impl std::fmt::Debug for Batch {
     }
 }
 
-/// Destination and receiving address of a datagram, from its `IP_PKTINFO` or `IPV6_PKTINFO` (ip(7), ipv6(7)). Of an IPv4
-/// datagram on a dual-stack socket only the former knows the receiving address, so it is preferred.
-fn packet_info(header: &libc::msghdr) -> Option<PacketInfo> {
-    if header.msg_controllen == 0 {
-        return None;
-    }
-    let mut found = None;
-    // SAFETY: the header is of a slot that recvmsg(2) has filled: `msg_control` holds `msg_controllen` bytes of
-    // well-formed control messages, in the slot's control box.
-    let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
-    // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR answer null or a header that lies wholly within the control data.
-    while let Some(message) = unsafe { control.as_ref() } {
-        match (message.cmsg_level, message.cmsg_type) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                // SAFETY: ip(7) says that an IP_PKTINFO message holds an in_pktinfo; it may be unaligned.
-                let info = unsafe { libc::CMSG_DATA(control).cast::<libc::in_pktinfo>().read_unaligned() };
-                let ip = |address: libc::in_addr| IpAddr::from(address.s_addr.to_ne_bytes());
-                let (destination, local) = (ip(info.ipi_addr), ip(info.ipi_spec_dst));
-                return Some(PacketInfo { destination, local, interface: 0 });
-            }
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                // SAFETY: ipv6(7) says that an IPV6_PKTINFO message holds an in6_pktinfo; it may be unaligned.
-                let info = unsafe { libc::CMSG_DATA(control).cast::<libc::in6_pktinfo>().read_unaligned() };
-                let ip = IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr));
-                found = Some(PacketInfo { destination: ip, local: ip, interface: info.ipi6_ifindex });
-            }
-            _ => {}
-        }
-        // SAFETY: `control` is a header that CMSG_FIRSTHDR or CMSG_NXTHDR has answered for this msghdr.
-        control = unsafe { libc::CMSG_NXTHDR(header, control) };
-    }
-    found
-}
-
-#[derive(Clone, Copy)]
-struct PacketInfo {
-    destination: IpAddr,
-    local: IpAddr,
-    interface: libc::c_uint,
-}
-
-/// Writes the packet information of an answer: the address that received the datagram as its source, and no interface
-/// (but for link-local addresses), so that routing stays free to choose. Answers the control length, 0 for none: where
-/// nothing is known, and where the address is that of a group, from which nothing can be sent.
-fn reply_control(received: &libc::msghdr, to: &SockAddr, control: &mut Control) -> usize {
-    let Some(PacketInfo { local, interface, .. }) = packet_info(received) else { return 0 };
-    if local.is_multicast() || local.is_unspecified() {
-        return 0;
-    }
-    match (libc::c_int::from(to.storage.ss_family), local) {
-        (libc::AF_INET, IpAddr::V4(v4)) => {
-            let source = libc::in_addr { s_addr: u32::from_ne_bytes(v4.octets()) };
-            let info = libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: source,
-                ipi_addr: libc::in_addr { s_addr: 0 },
-            };
-            write_control(control, libc::IPPROTO_IP, libc::IP_PKTINFO, info)
-        }
-        (libc::AF_INET6, local) => {
-            let v6 = match local {
-                IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-                IpAddr::V6(v6) => v6,
-            };
-            let info = libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr { s6_addr: v6.octets() },
-                ipi6_ifindex: if v6.is_unicast_link_local() { interface } else { 0 },
-            };
-            write_control(control, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info)
-        }
-        _ => 0,
-    }
-}
-
-/// Writes one control message, and answers how long it is with header and padding.
-fn write_control<T: Copy>(control: &mut Control, level: libc::c_int, kind: libc::c_int, data: T) -> usize {
-    const { assert!(size_of::<libc::cmsghdr>() + size_of::<T>() + 8 <= size_of::<Control>()) };
-    // SAFETY: CMSG_LEN and CMSG_SPACE compute with integers only.
-    let (length, space) =
-        unsafe { (libc::CMSG_LEN(size_of::<T>() as _), libc::CMSG_SPACE(size_of::<T>() as _)) };
-    let header: *mut libc::cmsghdr = (&raw mut *control).cast();
-    // SAFETY: the box is aligned for a cmsghdr and, by the assertion above, has room for it and for `data` behind it,
-    // where CMSG_DATA points; the data may be unaligned.
-    unsafe {
-        (*header).cmsg_level = level;
-        (*header).cmsg_type = kind;
-        (*header).cmsg_len = length as _;
-        libc::CMSG_DATA(header).cast::<T>().write_unaligned(data);
-    }
-    space as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::{Features, SEGMENTS};
+    use crate::socket::set_option;
     use crate::testing::{PIPES, open_descriptors, send_with_descriptor};
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
@@ -584,22 +509,10 @@ mod tests {
     #[test]
     fn an_answer_may_leave_later_from_where_it_was_asked() {
         let server = UdpSocket::bind("0.0.0.0:0").unwrap();
-        let on: libc::c_int = 1;
-        let size = size_of_val(&on) as libc::socklen_t;
-        // SAFETY: the pointer and the length are those of `on`, which is only read.
-        let set = unsafe {
-            libc::setsockopt(
-                server.as_raw_fd(),
-                libc::IPPROTO_IP,
-                libc::IP_PKTINFO,
-                (&raw const on).cast(),
-                size,
-            )
-        };
-        assert_eq!(set, 0);
+        set_option(server.as_fd(), libc::IPPROTO_IP, libc::IP_PKTINFO, 1).unwrap();
         let (client, port) = (udp(), server.local_addr().unwrap().port());
         client.send_to(b"question", ("127.0.0.2", port)).unwrap();
-        let mut batch = Batch::new(2, 16, Ancillary::PacketInfo);
+        let mut batch = Batch::new(2, 16, Ancillary::Internet);
         assert_eq!(batch.receive(server.as_fd(), 2).unwrap(), 1);
         let way = batch.way_back(0);
         assert_eq!(way.to().inet(), client.local_addr().ok());
@@ -638,5 +551,104 @@ mod tests {
         let mut batch = Batch::new(8, 16, Ancillary::None);
         assert_eq!(batch.receive(ours.as_fd(), 8).unwrap(), 4);
         assert_eq!(open_descriptors(), before);
+    }
+    /// A server whose receives bring what was sent as one, and a client that sends `text` in datagrams of `segment` bytes
+    /// as one.
+    fn train(text: &[u8], segment: usize) -> (UdpSocket, UdpSocket, Batch) {
+        let (server, client) = (udp(), udp());
+        assert!(Features::default().coalesce(server.as_fd()));
+        client.connect(server.local_addr().unwrap()).unwrap();
+        set_option(client.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, segment as libc::c_int).unwrap();
+        client.send(text).unwrap();
+        set_option(client.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 0).unwrap();
+        let mut batch = Batch::new(4, 1 << 16, Ancillary::None).joining(SEGMENTS);
+        batch.make_room();
+        assert_eq!(batch.receive(server.as_fd(), 4).unwrap(), 1);
+        (server, client, batch)
+    }
+
+    fn texts(client: &UdpSocket) -> Vec<Vec<u8>> {
+        client.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 2048];
+        std::iter::from_fn(|| client.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec())).collect()
+    }
+
+    #[test]
+    fn what_came_as_one_goes_back_as_one() {
+        let text: Vec<u8> = (0..250).collect();
+        let (server, client, mut batch) = train(&text, 64);
+        let datagram = batch.datagram(0);
+        assert_eq!((datagram.length, datagram.segment, datagram.count()), (250, 64, 4));
+        batch.answer(0, 250);
+        let sent = batch.send(server.as_fd(), |f| panic!("{f:?}"));
+        assert_eq!(sent, Sent { messages: 4, bytes: 250, calls: 1 });
+        assert_eq!(texts(&client), text.chunks(64).map(<[u8]>::to_vec).collect::<Vec<_>>());
+        // What comes on its own is told from it, though the room for control messages was used before.
+        client.send(b"alone").unwrap();
+        assert_eq!(batch.receive(server.as_fd(), 4).unwrap(), 1);
+        let datagram = batch.datagram(0);
+        assert_eq!((datagram.length, datagram.segment, datagram.count()), (5, 5, 1));
+    }
+
+    #[test]
+    fn answers_to_one_peer_leave_as_one_and_keep_their_order() {
+        let server = udp();
+        let clients = [udp(), udp()];
+        let sent = [(0, "one"), (0, "two"), (0, "3"), (0, "four"), (1, "five"), (0, ""), (0, ""), (0, "9")];
+        for (client, text) in sent {
+            clients[client].send_to(text.as_bytes(), server.local_addr().unwrap()).unwrap();
+        }
+        for most in [SEGMENTS, 1] {
+            let mut batch = Batch::new(8, 16, Ancillary::None).joining(most);
+            assert_eq!(batch.receive(server.as_fd(), 8).unwrap(), 8);
+            (0..8).for_each(|slot| batch.answer(slot, sent[slot].1.len()));
+            let left = batch.send(server.as_fd(), |f| panic!("{f:?}"));
+            assert_eq!(left, Sent { messages: 8, bytes: 16, calls: 1 });
+            for (index, client) in clients.iter().enumerate() {
+                let theirs = sent.iter().filter(|(client, _)| *client == index);
+                assert_eq!(texts(client), theirs.map(|(_, text)| text.as_bytes()).collect::<Vec<_>>());
+            }
+            for (client, text) in sent {
+                clients[client].send_to(text.as_bytes(), server.local_addr().unwrap()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_send_as_one_leaves_one_by_one() {
+        let text: Vec<u8> = (0..250).collect();
+        let (server, client, mut batch) = train(&text, 64);
+        // udp(7) does not say so, but without checksums nothing leaves as one: EINVAL.
+        set_option(server.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
+        batch.answer(0, 250);
+        let sent = batch.send(server.as_fd(), |f| panic!("{f:?}"));
+        assert_eq!(sent, Sent { messages: 4, bytes: 250, calls: 2 });
+        assert_eq!(texts(&client), text.chunks(64).map(<[u8]>::to_vec).collect::<Vec<_>>());
+        assert_eq!(batch.refusal().unwrap().raw_os_error(), Some(libc::EINVAL));
+        assert!(batch.refusal().is_none(), "told once");
+        // From then on it is not tried again, even where it would work.
+        set_option(server.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 0).unwrap();
+        for _ in 0..2 {
+            client.send(b"later").unwrap();
+        }
+        assert_eq!(batch.receive(server.as_fd(), 4).unwrap(), 2);
+        (0..2).for_each(|slot| batch.answer(slot, 5));
+        assert_eq!(batch.send(server.as_fd(), |f| panic!("{f:?}")).messages, 2);
+        assert!(batch.refusal().is_none());
+        assert_eq!(texts(&client), [b"later", b"later"]);
+    }
+
+    #[test]
+    fn more_than_may_leave_as_one_leaves_in_parts() {
+        let text = vec![7; 3 * 100 + 1];
+        // There is room for four parts at a time.
+        for (most, calls) in [(2, 4), (1, 8)] {
+            let (server, client, batch) = train(&text, 10);
+            let mut batch = batch.joining(most);
+            batch.answer(0, text.len());
+            let sent = batch.send(server.as_fd(), |f| panic!("{f:?}"));
+            assert_eq!(sent, Sent { messages: 31, bytes: 301, calls });
+            assert_eq!(texts(&client), text.chunks(10).map(<[u8]>::to_vec).collect::<Vec<_>>());
+        }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! For a client that sends many small messages and looks at many answers. Unlike [`crate::Batch`] it has nothing to do
 //! with who sent what: what goes out is written by the caller, and what comes in is only read.
+//!
+//! Over UDP, messages of one size may leave as one and come back as one ([`crate::Features`]). The kernel can refuse to
+//! send them so: then they leave one by one, and nothing is lost.
 
 use std::io;
 use std::mem;
@@ -9,6 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use crate::call::retry;
+use crate::control::{Control, Told, told, write_segment};
 
 /// A fixed number of messages in one direction, in memory that is allocated once.
 pub struct Messages {
@@ -16,6 +20,10 @@ pub struct Messages {
     payload: Vec<u8>,
     parts: Box<[libc::iovec]>,
     headers: Box<[libc::mmsghdr]>,
+    /// Room for what the kernel tells of each message, if there is any.
+    controls: Box<[Control]>,
+    /// How many messages may leave as one.
+    segments: usize,
     /// How many were received, or are queued to be sent, from the front.
     filled: usize,
 }
@@ -35,8 +43,25 @@ impl Messages {
             payload: vec![0; room],
             parts: vec![part; slots].into(),
             headers: vec![header; slots].into(),
+            controls: Box::default(),
+            segments: 1,
             filled: 0,
         }
+    }
+
+    /// The same, of which up to so many leave as one if each fills its slot: only for UDP.
+    pub fn joining(self, segments: usize) -> Self {
+        Self { segments: segments.max(1), ..self }
+    }
+
+    /// The same, whose slots may receive several messages as one ([`crate::Features::coalesce`]): only for UDP.
+    pub fn coalescing(self) -> Self {
+        Self { controls: vec![Control::EMPTY; self.slots()].into(), ..self }
+    }
+
+    /// How many messages leave as one at most: 1 once the kernel has refused more.
+    pub fn segments(&self) -> usize {
+        self.segments
     }
 
     /// How many messages fit.
@@ -99,6 +124,14 @@ impl Messages {
                 _ => crate::send(fd, &self.payload[..length]).map(|_| 1),
             };
         }
+        let most = self.filled.min(self.segments);
+        let joined = self.parts[..most].iter().take_while(|part| part.iov_len == self.capacity).count();
+        if joined > 1 {
+            match self.send_as_one(fd, joined) {
+                Err(error) if is_refusal(&error) => self.segments = 1,
+                sent => return sent.map(|()| joined),
+            }
+        }
         for slot in 0..self.filled {
             self.point(slot, self.parts[slot].iov_len);
         }
@@ -111,6 +144,23 @@ impl Messages {
         Ok(sent as usize)
     }
 
+    /// sendmsg(2) of the first `count` messages, each as long as its slot, as one.
+    fn send_as_one(&self, fd: BorrowedFd<'_>, count: usize) -> io::Result<()> {
+        let bytes = &self.payload[..count * self.capacity];
+        let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let mut control = Control::EMPTY;
+        // SAFETY: msghdr is plain old data for which all zero bytes are a value (null pointers of length 0).
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        (header.msg_iov, header.msg_iovlen) = (&raw mut part, 1);
+        header.msg_controllen = write_segment(&mut control, 0, self.capacity) as _;
+        header.msg_control = (&raw mut control).cast();
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the header points at the messages and the control message with their true lengths, all of which are
+        // only read.
+        retry(|| unsafe { libc::syscall(libc::SYS_sendmsg, fd.as_raw_fd(), &raw const header, flags) })?;
+        Ok(())
+    }
+
     /// Receives what waits, at most `most` messages, without waiting, and forgets what was received before. Answers how
     /// many came.
     ///
@@ -119,7 +169,7 @@ impl Messages {
     pub fn receive(&mut self, fd: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
         self.filled = 0;
         let most = most.clamp(1, self.slots());
-        if most == 1 {
+        if most == 1 && self.controls.is_empty() {
             let length = crate::receive_message(fd, &mut self.payload[..self.capacity], false)?;
             self.headers[0].msg_len = length.min(libc::c_uint::MAX as usize) as libc::c_uint;
             self.filled = 1;
@@ -156,16 +206,43 @@ impl Messages {
         (&self.payload[slot * self.capacity..][..length.min(self.capacity)], length)
     }
 
-    /// Has the header of a slot describe the first `length` bytes of its buffer, and neither address nor control data:
-    /// where there is no room for descriptors, the kernel closes those that a Unix peer sends along.
+    /// What a slot received: a message, as [`Messages::get`] has it, or several that came as one.
+    ///
+    /// # Panics
+    /// If not so many were received.
+    pub fn each(&self, slot: usize) -> impl Iterator<Item = (&[u8], usize)> {
+        let (bytes, length) = self.get(slot);
+        let told = if self.controls.is_empty() { Told::default() } else { told(&self.headers[slot].msg_hdr) };
+        let segment = told.segment(bytes.len());
+        let is_one = segment == bytes.len();
+        // An empty message is one too.
+        let count = if is_one { 1 } else { bytes.len().div_ceil(segment) };
+        (0..count).map(move |index| {
+            let rest = &bytes[index * segment..];
+            let message = &rest[..segment.min(rest.len())];
+            (message, if is_one { length } else { message.len() })
+        })
+    }
+
+    /// Has the header of a slot describe the first `length` bytes of its buffer, no address, and no room for control data
+    /// but on UDP: where there is no room for descriptors, the kernel closes those that a Unix peer sends along.
     fn point(&mut self, slot: usize, length: usize) {
         let payload = &mut self.payload[slot * self.capacity..][..length];
         self.parts[slot] = libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: length };
         let header = &mut self.headers[slot].msg_hdr;
         header.msg_iov = &raw mut self.parts[slot];
         header.msg_iovlen = 1;
+        if let Some(control) = self.controls.get_mut(slot) {
+            header.msg_control = (&raw mut *control).cast();
+            header.msg_controllen = size_of::<Control>() as _;
+        }
         header.msg_flags = 0;
     }
+}
+
+/// Whether this says that messages cannot leave as one, or do not fit through as one, rather than that they cannot leave.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE))
 }
 
 // SAFETY: the pointers in the headers point into the boxes and the vector of the same value, which move with it to
@@ -184,10 +261,13 @@ impl std::fmt::Debug for Messages {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixDatagram;
 
     use super::*;
+    use crate::Features;
+    use crate::socket::set_option;
     use crate::testing::{PIPES, open_descriptors, send_with_descriptor};
 
     fn queue(messages: &mut Messages, text: &[u8]) {
@@ -226,6 +306,49 @@ mod tests {
             assert_eq!(back.receive(theirs.as_fd(), 9).unwrap(), 1);
             assert_eq!(back.get(0), (&text.as_bytes()[..text.len().min(4)], text.len()));
         }
+    }
+
+    #[test]
+    fn messages_leave_as_one_and_come_as_one_or_as_they_are() {
+        let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for (segments, coalesces, calls) in [(2, false, 3), (2, true, 2), (4, true, 1), (1, true, 3)] {
+            let theirs = UdpSocket::bind("127.0.0.1:0").unwrap();
+            ours.connect(theirs.local_addr().unwrap()).unwrap();
+            let (mut out, mut back) = (Messages::new(3, 4).joining(segments), Messages::new(4, 64));
+            if coalesces {
+                assert!(Features::default().coalesce(theirs.as_fd()));
+                back = back.coalescing();
+            }
+            for texts in [&["one.", "two.", "3..."][..], &["four", "", "six."]] {
+                out.clear();
+                texts.iter().for_each(|text| queue(&mut out, text.as_bytes()));
+                let left = out.send(ours.as_fd()).unwrap();
+                assert_eq!(left, if texts[1].is_empty() || segments == 1 { 3 } else { segments.min(3) });
+                for text in &texts[left..] {
+                    crate::send(ours.as_fd(), text.as_bytes()).unwrap();
+                }
+                let came = back.receive(theirs.as_fd(), 4).unwrap();
+                assert_eq!(came, if texts[1].is_empty() { 3 } else { calls });
+                let all: Vec<_> = (0..came).flat_map(|slot| back.each(slot)).collect();
+                let whole = |text: &&'static str| (text.as_bytes(), text.len());
+                assert_eq!(all, texts.iter().map(whole).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_sent_as_one_leaves_one_by_one() {
+        let (ours, theirs) =
+            (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        ours.connect(theirs.local_addr().unwrap()).unwrap();
+        // Without checksums nothing leaves as one: EINVAL.
+        set_option(ours.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
+        let mut out = Messages::new(3, 4).joining(64);
+        (0..3).for_each(|_| queue(&mut out, b"text"));
+        assert_eq!(out.segments(), 64);
+        assert_eq!((out.send(ours.as_fd()).unwrap(), out.segments()), (3, 1));
+        let mut back = Messages::new(4, 4);
+        assert_eq!(back.receive(theirs.as_fd(), 4).unwrap(), 3);
     }
 
     #[test]

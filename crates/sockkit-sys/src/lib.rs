@@ -11,19 +11,24 @@
 mod address;
 mod batch;
 mod call;
+mod control;
 mod events;
 mod exchange;
+mod features;
 mod message;
+mod outbox;
 mod socket;
 #[cfg(test)]
 mod testing;
 mod uring;
 
 pub use address::{SockAddr, UNIX_PATH_MAX, UnixName};
-pub use batch::{Ancillary, Batch, Datagram, SendFailure, Sent, WayBack};
+pub use batch::{Ancillary, Batch, Datagram, SendFailure, WayBack};
 pub use events::{Events, Ready};
 pub use exchange::Messages;
+pub use features::Features;
 pub use message::{Received, mark_messages, receive_bare_record, receive_datagram, receive_record};
+pub use outbox::Sent;
 pub use socket::{
     accept, bind, connect, discard, local_address, peer_address, receive_message, receive_queue_drops, recv,
     recv_waiting, refuse_descriptors, send, send_queue, send_to, socket,

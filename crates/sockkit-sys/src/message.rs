@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use crate::call::retry;
+use crate::socket::set_option;
 
 /// What one `recvmsg` brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,18 +35,7 @@ pub fn receive_datagram(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Rec
 /// # Errors
 /// As setsockopt(2), in practice never.
 pub fn mark_messages(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
-    let on = libc::c_int::from(on);
-    // SAFETY: the pointer and the length are those of `on`, which is only read.
-    retry(|| unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_TIMESTAMP,
-            (&raw const on).cast(),
-            size_of_val(&on) as libc::socklen_t,
-        )
-    })?;
-    Ok(())
+    set_option(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMP, libc::c_int::from(on))
 }
 
 /// recvmsg(2) without waiting, on a seqpacket socket.

@@ -95,17 +95,19 @@ pub fn peer_address(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
 /// of this crate.
 pub fn refuse_descriptors(fd: BorrowedFd<'_>) -> io::Result<()> {
     const SO_PASSRIGHTS: libc::c_int = 83; // asm-generic/socket.h; not in libc yet
-    let off: libc::c_int = 0;
-    // SAFETY: the pointer and the length are those of `off`, which is only read.
-    retry(|| unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_SOCKET,
-            SO_PASSRIGHTS,
-            (&raw const off).cast(),
-            size_of_val(&off) as libc::socklen_t,
-        )
-    })?;
+    set_option(fd, libc::SOL_SOCKET, SO_PASSRIGHTS, 0)
+}
+
+/// setsockopt(2) of an option that is a number.
+pub(crate) fn set_option(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let (pointer, length) = ((&raw const value).cast(), size_of_val(&value) as libc::socklen_t);
+    // SAFETY: the pointer and the length are those of `value`, which is only read.
+    retry(|| unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, pointer, length) })?;
     Ok(())
 }
 
@@ -169,8 +171,10 @@ pub fn send(fd: BorrowedFd<'_>, data: &[u8]) -> io::Result<usize> {
 pub fn send_to(fd: BorrowedFd<'_>, message: &[u8], to: &SockAddr) -> io::Result<()> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: both pointers come with their own lengths, and what they point at is only read.
+    // By number, as in [`send`].
     retry(|| unsafe {
-        libc::sendto(fd.as_raw_fd(), message.as_ptr().cast(), message.len(), flags, to.as_ptr(), to.length)
+        let (fd, bytes) = (fd.as_raw_fd(), message.as_ptr());
+        libc::syscall(libc::SYS_sendto, fd, bytes, message.len(), flags, to.as_ptr(), to.length)
     })?;
     Ok(())
 }

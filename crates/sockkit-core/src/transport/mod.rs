@@ -63,6 +63,9 @@ pub struct Traits {
     pub sharing: Sharing,
     /// Whether everything sent arrives, in order, or the sender is told.
     pub lossless: bool,
+    /// Whether several messages can leave, and be received, as one that the kernel cuts apart: `UDP_SEGMENT` and `UDP_GRO`
+    /// of udp(7).
+    pub segments: bool,
     /// Bytes in its largest message, where the kind itself sets a bound. Unix kinds are bounded by `SO_SNDBUF`.
     pub message_max: Option<usize>,
     /// Whether the kernel can throw away bytes of a stream without copying them ([`sockkit_sys::discard`]).

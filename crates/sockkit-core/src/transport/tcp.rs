@@ -31,6 +31,7 @@ impl Transport for Tcp {
             session: Session::Connected,
             sharing: Sharing::OneSocketEach,
             lossless: true,
+            segments: false,
             message_max: None,
             discards: true,
         }

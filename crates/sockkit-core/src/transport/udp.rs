@@ -32,6 +32,7 @@ impl Transport for Udp {
             session: Session::Connectionless,
             sharing: Sharing::OneSocketEach,
             lossless: false,
+            segments: true,
             // 65,535 bytes of IPv4 packet less 20 of its header and 8 of UDP's; 65,527 over IPv6.
             message_max: Some(65_507),
             discards: false,

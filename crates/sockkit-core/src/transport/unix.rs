@@ -61,6 +61,7 @@ impl Transport for Unix {
             session: self.session,
             sharing: self.sharing,
             lossless: true,
+            segments: false,
             message_max: None,
             discards: false,
         }

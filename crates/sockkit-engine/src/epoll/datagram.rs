@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use sockkit_core::{Address, Framing, Listener, UnixName};
-use sockkit_sys::{Ancillary, Batch, Datagram, SendFailure, SockAddr, receive_queue_drops};
+use sockkit_sys::{Ancillary, Batch, Datagram, Features, SendFailure, SockAddr, receive_queue_drops};
 
 use super::appetite::Appetite;
 use super::late::{Fate, Late};
@@ -53,6 +53,7 @@ pub(super) struct Datagrams<S, D> {
     rate: RateLimit,
     late: Late,
     detour: D,
+    features: Features,
     pub(super) armed: Armed,
     /// When datagrams were last received.
     last_turn: Nanos,
@@ -63,6 +64,8 @@ pub(super) struct Datagrams<S, D> {
 struct Socket<S> {
     post: Post<S>,
     appetite: Appetite,
+    /// Whether what came as one may be received as one, and is not yet.
+    may_coalesce: bool,
     /// Receives that failed, one after another.
     failures: u32,
     /// What the kernel had counted when it was last asked.
@@ -73,21 +76,29 @@ struct Socket<S> {
 impl<S: Service, D: Detour> Datagrams<S, D> {
     pub(super) fn new(posts: Vec<Post<S>>, detour: D, shared: &Shared) -> Self {
         let has = |unix: bool| posts.iter().any(|post| is_unix(post) == unix);
-        let informs = posts.iter().any(|post| post.listener.ancillary() == Ancillary::PacketInfo);
-        let ancillary = if informs { Ancillary::PacketInfo } else { Ancillary::None };
+        let informs = posts.iter().any(|post| post.listener.ancillary() == Ancillary::Internet);
+        let ancillary = if informs { Ancillary::Internet } else { Ancillary::None };
         let RateLimits { remote, local } = shared.rate_limit;
+        let features = shared.features;
+        let batch = |(slots, capacity), ancillary| Batch::new(features.messages(slots), capacity, ancillary);
+        // Where each datagram counts or is treated on its own, each is received on its own.
+        let one_by_one = shared.faults.is_some() || shared.limits.accept.is_some();
         Self {
-            internet: has(false).then(|| Batch::new(INTERNET.0, INTERNET.1, ancillary)),
-            unix: has(true).then(|| Batch::new(UNIX.0, UNIX.1, Ancillary::None)),
+            internet: has(false).then(|| batch(INTERNET, ancillary).joining(features.segments(1))),
+            unix: has(true).then(|| batch(UNIX, Ancillary::None)),
             rate: RateLimit::new(remote, local),
             late: Late::default(),
             detour,
+            features,
             armed: Armed::default(),
             last_turn: 0,
             ending: false,
             sockets: posts
                 .into_iter()
                 .map(|post| Socket {
+                    may_coalesce: !one_by_one
+                        && post.service.takes_several()
+                        && post.listener.transport().traits().segments,
                     post,
                     appetite: Appetite::default(),
                     failures: 0,
@@ -165,6 +176,13 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
         let desk = Desk { books, now, wall };
         self.last_turn = desk.now;
         socket.appetite.learn(count, wanted, batch.slots());
+        if count == batch.slots() && socket.may_coalesce {
+            // Not before: room for what the kernel tells then makes the receive of a single datagram slower.
+            socket.may_coalesce = false;
+            if self.features.coalesce(fd) {
+                batch.make_room();
+            }
+        }
         let mut turn = if count == wanted { Turn::MayHaveMore } else { Turn::Empty };
         for slot in 0..count {
             if is_phantom(batch, slot) {
@@ -174,20 +192,19 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
                 continue;
             }
             let verdict = desk.judge(&*socket.post.service, batch.datagram(slot), &mut self.rate);
-            books.enter(verdict);
             let Verdict::Answer(length) = verdict else { continue };
             match self.detour.take(batch, slot, length, index, desk.now) {
                 Taken::No => {}
                 Taken::Yes => continue,
                 Taken::Lost(reason) => {
-                    books.enter(Verdict::Drop(reason));
+                    books.drop(reason);
                     continue;
                 }
             }
             if !self.late.is_empty() && self.late.has(index, batch.source(slot)) {
                 let Datagram { source, buffer, .. } = batch.datagram(slot);
                 if !self.late.keep(index, source, &buffer[..length], desk.now) {
-                    books.enter(Verdict::Drop(DropReason::SendQueueFull));
+                    books.drop(DropReason::SendQueueFull);
                 }
             } else {
                 batch.answer(slot, length);
@@ -196,10 +213,14 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
         let late = &mut self.late;
         let sent = batch.send(fd, |SendFailure { to, payload, error, .. }| match errno(&error) {
             Errno::EAGAIN if unix && late.keep(index, to, payload, desk.now) => {}
-            _ => books.enter(Verdict::Drop(reason_of(&error))),
+            _ => books.drop(reason_of(&error)),
         });
         books.counters().system_calls.add(sent.calls as u64);
         books.answered(sent.messages, sent.bytes);
+        if let Some(error) = batch.refusal() {
+            let listener = &socket.post.listener.url();
+            books.shared.observer.event(&Event::SegmentsRefused { listener, error: &error });
+        }
         self.depart(books, desk.now);
         turn
     }
@@ -226,10 +247,10 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
                     if self.late.keep(*socket, way.to(), payload, now) {
                         marks.each().for_each(|fault| books.counters().faults.add(fault, 1));
                     } else {
-                        books.enter(Verdict::Drop(DropReason::SendQueueFull));
+                        books.drop(DropReason::SendQueueFull);
                     }
                 }
-                Err(error) => books.enter(Verdict::Drop(reason_of(&error))),
+                Err(error) => books.drop(reason_of(&error)),
             }
         }
     }
@@ -242,8 +263,8 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
             |index| sockets[index].post.listener.as_fd(),
             |fate| match fate {
                 Fate::Sent(bytes) => books.answered(1, bytes),
-                Fate::GivenUp => books.enter(Verdict::Drop(DropReason::SendQueueFull)),
-                Fate::Refused => books.enter(Verdict::Drop(DropReason::SendFailed)),
+                Fate::GivenUp => books.drop(DropReason::SendQueueFull),
+                Fate::Refused => books.drop(DropReason::SendFailed),
             },
         );
         books.counters().system_calls.add(calls as u64);
@@ -301,12 +322,13 @@ enum Turn {
     Failed,
 }
 
-/// What is done with a datagram.
+/// What is done with a datagram, or with several that came as one.
 #[derive(Clone, Copy)]
 enum Verdict {
+    /// So many bytes are the answer.
     Answer(usize),
-    Discard,
-    Drop(DropReason),
+    /// There is none, and the books say why.
+    Nothing,
 }
 
 /// Where it is entered what was done.
@@ -321,14 +343,14 @@ impl Books<'_> {
         &self.shared.counters[self.worker]
     }
 
-    fn enter(&self, verdict: Verdict) {
-        let ledger = &self.counters().messages;
-        match verdict {
-            Verdict::Answer(_) => {} // once it has left
-            Verdict::Discard => ledger.discarded.add(1),
-            Verdict::Drop(reason) => ledger.dropped(reason, 1),
-        }
-        if let Verdict::Drop(DropReason::Fault) = verdict {
+    /// A datagram, or an answer, is dropped.
+    fn drop(&self, reason: DropReason) {
+        self.dropped(reason, 1);
+    }
+
+    fn dropped(&self, reason: DropReason, messages: usize) {
+        self.counters().messages.dropped(reason, messages as u64);
+        if reason == DropReason::Fault {
             self.counters().faults.add(FaultCount::Dropped, 1);
         }
     }
@@ -356,36 +378,64 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
+    /// Judges a datagram, or several that came as one as each of them would be, and has those that may be answered
+    /// answered.
     fn judge<S: Service>(&self, service: &S, datagram: Datagram<'_>, rate: &mut RateLimit) -> Verdict {
-        let Datagram { buffer, length, truncated, source, destination, local } = datagram;
-        let Books { shared, worker } = *self.books;
-        let counters = self.books.counters();
-        counters.bytes.received.add(length as u64);
-        counters.messages.received.add(1);
+        let (books, shared, count) = (self.books, self.books.shared, datagram.count());
+        books.counters().bytes.received.add(datagram.length as u64);
+        books.counters().messages.received.add(count as u64);
         if shared.logs_peers {
-            shared.observer.event(&Event::Datagram { peer: &Source(source).address(), length });
+            self.log(&datagram);
         }
-        if truncated {
-            return Verdict::Drop(DropReason::Truncated);
+        if let Err(reason) = self.admit(&datagram) {
+            books.dropped(reason, count);
+            return Verdict::Nothing;
         }
-        if let Err(reason) = shared.policy.judge(source, destination, local) {
-            return Verdict::Drop(reason);
+        let Datagram { buffer, length, segment, source, .. } = datagram;
+        // What is over the rate is what came last.
+        let admitted = match source.inet().as_ref().map(SocketAddr::ip) {
+            Some(ip) => (0..count).take_while(|_| rate.allow(ip, self.now)).count(),
+            None => count,
+        };
+        if admitted < count {
+            books.dropped(DropReason::RateLimit, count - admitted);
         }
-        if worker > 0 && destination.is_some_and(|destination| is_group(destination, local)) {
-            // Every socket of the port gets a copy of what is sent to a group: the first worker's answers.
-            return Verdict::Drop(DropReason::Multicast);
+        if admitted == 0 {
+            return Verdict::Nothing;
         }
-        if source.inet().as_ref().map(SocketAddr::ip).is_some_and(|ip| !rate.allow(ip, self.now)) {
-            return Verdict::Drop(DropReason::RateLimit);
-        }
+        let length = length.min(admitted * segment);
         let occasion =
             Occasion { peer: &Source(source), host: &shared.host, now: self.wall, framing: Framing::Message };
         match service.answer(&occasion, buffer, length, shared.policy.limit(length)) {
-            Answer::Bytes(length) => Verdict::Answer(length),
-            Answer::Nothing => Verdict::Discard,
-            Answer::TooLong => Verdict::Drop(DropReason::Amplification),
-            Answer::Unknown => Verdict::Drop(DropReason::ClockUnknown),
+            Answer::Bytes(length) => return Verdict::Answer(length),
+            Answer::Nothing => books.counters().messages.discarded.add(admitted as u64),
+            Answer::TooLong => books.dropped(DropReason::Amplification, admitted),
+            Answer::Unknown => books.dropped(DropReason::ClockUnknown, admitted),
         }
+        Verdict::Nothing
+    }
+
+    fn log(&self, datagram: &Datagram<'_>) {
+        let peer = &Source(datagram.source).address();
+        let ends = (1..datagram.count()).map(|_| datagram.segment);
+        let last = datagram.length - ends.clone().sum::<usize>();
+        for length in ends.chain([last]) {
+            self.books.shared.observer.event(&Event::Datagram { peer, length });
+        }
+    }
+
+    /// Whether it may be answered, as far as that is the same for all that came as one.
+    fn admit(&self, datagram: &Datagram<'_>) -> Result<(), DropReason> {
+        let Datagram { truncated, source, destination, local, .. } = *datagram;
+        if truncated {
+            return Err(DropReason::Truncated);
+        }
+        self.books.shared.policy.judge(source, destination, local)?;
+        if self.books.worker > 0 && destination.is_some_and(|destination| is_group(destination, local)) {
+            // Every socket of the port gets a copy of what is sent to a group: the first worker's answers.
+            return Err(DropReason::Multicast);
+        }
+        Ok(())
     }
 }
 

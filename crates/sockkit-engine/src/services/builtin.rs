@@ -106,6 +106,10 @@ impl Service for Builtin {
         }
     }
 
+    fn takes_several(&self) -> bool {
+        matches!(self, Self::Echo | Self::Discard)
+    }
+
     fn said(&self, state: &mut BuiltinState, bytes: usize) {
         state.position += bytes as u64;
         if matches!(self, Self::Chargen) {

@@ -46,6 +46,11 @@ pub trait Service: Send + Sync + 'static {
         true
     }
 
+    /// Whether several datagrams of one peer can be put to it as one, because it answers each with itself, or none.
+    fn takes_several(&self) -> bool {
+        false
+    }
+
     /// So many bytes of the last [`Speech::Says`] have been sent: all of them where messages are kept.
     fn said(&self, state: &mut Self::State, bytes: usize);
 

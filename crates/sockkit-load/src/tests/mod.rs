@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use sockkit_core::{Framing, TRANSPORTS, Transport, transport};
 use sockkit_stats::result::Counters;
+use sockkit_sys::Features;
 
 use crate::testing::{Server, echo, workload};
 use crate::{Arrivals, Interval, Observer, Outcome, Pacing, Tuning, Verify, Workload, run};
@@ -88,6 +89,30 @@ fn a_correct_echo_is_found_correct_on_every_transport() {
         // Not of each run: on a busy machine one can be over before anything happens.
         assert!(messages > 0, "{}", transport.scheme());
     }
+}
+
+#[test]
+fn several_datagrams_leave_as_one_to_a_peer_that_knows_nothing_of_it() {
+    let udp = transports().find(|transport| transport.traits().segments).unwrap();
+    let server = Server::new(udp, echo);
+    for (size, connections, depth, segments) in [(64, 1, 128, 64), (1, 3, 2, 64), (1400, 1, 50, 46)] {
+        for verify in [Verify::Full, Verify::Sample] {
+            let duration = Duration::from_millis(50);
+            let workload = Workload { gso: true, size, connections, depth, verify, duration, ..workload() };
+            let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+            eprintln!("{size} {connections} x {depth}: {:?}", outcome.counters);
+            assert_clean(&outcome);
+            assert_eq!(outcome.options.gso, Some(segments));
+        }
+    }
+    let open = Workload { gso: true, pacing: open(2000.0), depth: 100, ..workload() };
+    assert_clean(&run(server.target(), &open, &mut Nobody).unwrap());
+    let without = Features { mmsg: false, gro: false, gso: false };
+    let outcome =
+        run(server.target(), &Workload { gso: true, depth: 8, features: without, ..workload() }, &mut Nobody);
+    let outcome = outcome.unwrap();
+    assert_clean(&outcome);
+    assert_eq!(outcome.options.gso, Some(1), "and says so where they do not");
 }
 
 #[test]

@@ -14,6 +14,7 @@ Examples:
   sockkit bench tcp udp unix --size 64..64KiB      each transport with each size
   sockkit bench udp://host:7 --rate 10k --poisson  an open loop against somebody else's echo server
   sockkit bench --unix /tmp/s --connections 64 --depth 16 --json result.json
+  sockkit bench udp --gso --depth 256              datagrams that leave several as one
   sockkit bench --tcp host:9 --mode send           to a discard service, one way
   sockkit bench tcp --max-rate-under 'p99<1ms'     the highest rate that keeps the promise
   sockkit bench tcp --duration 1m --interval 1s --json-lines | jq .p99_ns

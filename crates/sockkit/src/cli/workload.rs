@@ -43,6 +43,11 @@ pub(crate) struct WorkloadArgs {
     #[arg(long)]
     pub(crate) spin: bool,
 
+    /// UDP only: have up to 64 datagrams leave, and come, as one, which the kernel cuts apart (GSO and GRO); takes a
+    /// --depth of more than 1
+    #[arg(long)]
+    pub(crate) gso: bool,
+
     /// On which processors the two ends run; the server only where it is our own [default: free; for compare cross-core
     /// where there are two processors, because what the kernel chooses differs from run to run]
     #[arg(long, value_enum, value_name = "HOW")]

@@ -99,6 +99,15 @@ impl Observer for Log {
             Event::AcceptPaused { listener, error } if self.may_tell_trouble(Instant::now()) => {
                 format!("cannot accept on {listener}: {}; connections wait until others end", describe(error))
             }
+            Event::SegmentsRefused { listener, error } => format!(
+                "datagrams leave one by one on {listener}: {}; {}",
+                describe(error),
+                match error.raw_os_error() {
+                    Some(nix::libc::EIO) =>
+                        "the way out cannot take several as one (no checksums by the device, or IPsec)",
+                    _ => "the kernel is older than 4.18, or has no UDP GSO on that way",
+                }
+            ),
             Event::Shed { peer, held } if self.may_tell_trouble(Instant::now()) => {
                 format!("Reset {peer}: {held} bytes were held for it, and all memory for peers is in use")
             }

@@ -1,19 +1,25 @@
 //! What a reader should know of an arm before believing its figures, and which findings are failures.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Error;
-use sockkit_core::ErrorKind;
+use sockkit_core::transport::Form;
+use sockkit_core::{ErrorKind, Session, Target};
 use sockkit_load::{Outcome, Pacing};
 use sockkit_stats::result::{self, Counters, Mode};
 
 use super::judge;
+use crate::command::info::Sysctls;
 use crate::command::measure::Round;
 use crate::exit::Mismatch;
 use crate::render::figures;
 
 /// The percentiles of a result, by name.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
+
+/// How many datagrams wait for a Unix socket at most, unix(7).
+const QUEUE_SETTING: &str = "net.unix.max_dgram_qlen";
 
 /// From this share on a loss is worth a word.
 const NOTABLE_LOSS: f64 = 0.01;
@@ -33,7 +39,7 @@ pub(super) fn of_round(round: &Round, pacing: Pacing) -> Option<String> {
 
 /// What all rounds of an arm have in common. `answers` are those whose time was taken.
 pub(super) fn of_arm(arm: &result::Arm, answers: u64) -> Vec<String> {
-    let mut notes = Vec::from_iter(losses(&arm.counters));
+    let mut notes = Vec::from_iter(losses(&arm.counters).into_iter().chain(short_queue(arm)));
     let withheld: Vec<_> = withheld(arm)
         .map(|(name, quantile)| format!("{name} (it takes {})", judge::needed(quantile)))
         .collect();
@@ -42,6 +48,23 @@ pub(super) fn of_arm(arm: &result::Arm, answers: u64) -> Vec<String> {
         notes.push(format!("{each} answers a round are too few for {}", withheld.join(" and ")));
     }
     notes
+}
+
+/// A queue of a Unix datagram socket that does not hold what is to be outstanding: the depth is never reached then.
+fn short_queue(arm: &result::Arm) -> Option<String> {
+    let is_unix_datagram = Target::from_str(arm.address.as_deref()?).is_ok_and(|target| {
+        let traits = target.transport().traits();
+        traits.form == Form::Path && traits.session == Session::Connectionless
+    });
+    let most = Sysctls::of_this_machine().number(QUEUE_SETTING).filter(|_| is_unix_datagram)?;
+    let outstanding = arm.depth.saturating_mul(arm.connections);
+    (outstanding > most).then(|| {
+        format!(
+            "the server's queue holds as many datagrams as {QUEUE_SETTING} ({most}) says and one more, fewer than \
+             the {} that may be outstanding: the others wait to be sent",
+            figures::count(outstanding)
+        )
+    })
 }
 
 /// Losses that make the round trips those of the survivors.

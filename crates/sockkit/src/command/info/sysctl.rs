@@ -41,7 +41,7 @@ impl Sysctls {
     }
 
     /// A setting that is one number.
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
+    pub(in crate::command) fn number(&self, name: &str) -> Option<u64> {
         match self.read(name) {
             Ok(Setting::One(number)) => Some(number),
             _ => None,

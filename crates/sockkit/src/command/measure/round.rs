@@ -14,6 +14,7 @@ use super::embedded::{Embedded, ServerUsage, usage};
 use super::placement::Processors;
 use super::saturation::{Saturation, saturation};
 use crate::cli::{ModeName, SocketArgs, VerifyName, WorkloadArgs};
+use crate::command::features::features;
 
 /// What is the same for all arms.
 #[derive(Clone, Debug)]
@@ -59,6 +60,8 @@ impl Setup {
             seed,
             options: options(&args.socket),
             tuning: tuning(&args.socket),
+            gso: args.gso,
+            features: features(),
         };
         Ok(Self { workload, processors, server: None })
     }

@@ -10,6 +10,7 @@ use sockkit_engine::services::{Builtin, Greeting};
 use sockkit_engine::{Config, Faults, Limits, Plan, RateLimits};
 
 use crate::cli::{ServeArgs, ServiceName};
+use crate::command::features::features;
 use crate::units;
 
 pub(super) fn plans(args: &ServeArgs) -> Result<Vec<Plan<Builtin>>> {
@@ -78,6 +79,7 @@ pub(super) fn config(args: &ServeArgs) -> Config {
         config.rate_limit = RateLimits { remote: rate, local: rate };
     }
     config.grace = args.life.grace;
+    config.features = features();
     config
 }
 

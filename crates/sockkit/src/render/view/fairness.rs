@@ -11,8 +11,9 @@ use crate::render::grid::{ALWAYS, Align, Cell, Column, Grid};
 /// An option, by the name under which it is known, and its value in words.
 type Reading = (&'static str, fn(&Options) -> Option<String>);
 
-const OPTIONS: [Reading; 10] = [
+const OPTIONS: [Reading; 11] = [
     ("connected", |it| Some(yes_or_no(it.connected))),
+    ("datagrams via GSO", |it| it.gso.map(as_one)),
     ("NODELAY", |it| it.nodelay.map(yes_or_no)),
     ("QUICKACK", |it| it.quickack.map(yes_or_no)),
     ("RCVBUF", |it| it.receive_buffer.map(figures::size)),
@@ -78,6 +79,13 @@ pub(super) fn parts(document: &Document, names: &Names) -> Vec<Part> {
 fn column(heading: String, importance: u8, values: Vec<Option<String>>) -> Column {
     let cells = values.into_iter().map(|value| Cell::plain(figures::optional(value, |text| text)));
     Column::new(heading, Align::Right, importance, cells.collect())
+}
+
+fn as_one(most: u64) -> String {
+    match most {
+        0 | 1 => "no (the kernel refused it)".to_owned(),
+        _ => format!("up to {most} as one"),
+    }
 }
 
 fn yes_or_no(is: bool) -> String {

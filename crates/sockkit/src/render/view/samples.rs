@@ -267,6 +267,7 @@ fn arm(target: &str, p50: f64, rate: f64) -> Arm {
             busy_poll_us: Some(0),
             tos: None,
             ttl: Some(64),
+            gso: None,
             connected: true,
         },
         histogram: Some(histogram.to_base64()),
