@@ -8,9 +8,9 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::Result;
-use sockkit_engine::{EpollEngine, Listening, Server, Totals};
+use sockkit_engine::{EpollEngine, Listening, Server, Totals, UringEngine};
 
-use crate::cli::ServeArgs;
+use crate::cli::{EngineName, ServeArgs};
 use crate::render::lines::Lines;
 use crate::render::log::Log;
 use crate::render::{serve as render, warn};
@@ -42,7 +42,10 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
         ));
     }
     let listening = server.listening().to_vec();
-    let running = server.start::<EpollEngine>()?;
+    let running = match args.engine {
+        EngineName::Uring => server.start::<UringEngine>()?,
+        EngineName::Auto | EngineName::Epoll => server.start::<EpollEngine>()?,
+    };
     if let Err(error) = announce(&listening, args.json) {
         // Nobody will ever learn where it listens.
         running.abort();

@@ -7,11 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
-use sockkit_core::{Address, Sharing, UnixName};
-use sockkit_sys::SockAddr;
+use sockkit_core::{Address, Framing, Sharing, UnixName};
+use sockkit_sys::{Line, SockAddr};
 
-use super::connection::{Connection, Ready};
-use super::{Token, Worker, errno};
+use super::connection::{Connection, Way, reset};
+use super::polled::{Polled, Ready};
+use super::ring::Stream;
+use super::turn::errno;
+use super::{Token, Worker};
 use crate::clock::{Nanos, nanos};
 use crate::counters::{FaultCount, RefuseReason};
 use crate::deadlines::Armed;
@@ -34,6 +37,8 @@ const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_s
 /// A listener at which connections arrive.
 pub(super) struct Gate<S> {
     pub(super) post: Post<S>,
+    /// Where the ring accepts: its own descriptor of the listener.
+    pub(super) line: Option<Line>,
     /// While it rests: when it is opened again.
     rests_until: Option<Nanos>,
     rest: Duration,
@@ -42,12 +47,21 @@ pub(super) struct Gate<S> {
 
 impl<S> Gate<S> {
     pub(super) fn new(post: Post<S>) -> Self {
-        Self { post, rests_until: None, rest: REST.0, armed: Armed::default() }
+        Self { post, line: None, rests_until: None, rest: REST.0, armed: Armed::default() }
+    }
+
+    /// A connection was taken: the next rest is a short one again.
+    pub(super) fn refresh(&mut self) {
+        self.rest = REST.0;
+    }
+
+    pub(super) fn rests(&self) -> bool {
+        self.rests_until.is_some()
     }
 }
 
 /// What came of one attempt to accept.
-enum Outcome {
+pub(super) enum Outcome {
     Taken,
     /// Over a limit, and closed at once.
     Refused,
@@ -62,6 +76,9 @@ enum Outcome {
 impl<S: Service, K: Kit> Worker<S, K> {
     /// Starts to be told of connections.
     pub(super) fn open_gate(&mut self, index: usize) -> nix::Result<()> {
+        if self.accepts_by_ring(index) {
+            return self.open_gate_of_ring(index);
+        }
         let listener = &self.gates[index].post.listener;
         let mut flags = EpollFlags::EPOLLIN;
         if listener.transport().traits().sharing == Sharing::OneSocket {
@@ -81,6 +98,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
 
     /// The server ends: who waits already is still let in.
     pub(super) fn accept_the_rest(&mut self) {
+        self.stop_gates_of_ring();
         for index in 0..self.gates.len() {
             self.accept_some(index, AT_THE_END);
         }
@@ -101,7 +119,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
             }
         }
         if taken > 0 {
-            self.gates[index].rest = REST.0;
+            self.gates[index].refresh();
         }
         if self.shared.admission.settle(claimed, taken) {
             self.shared.raise(Stage::Full);
@@ -109,17 +127,19 @@ impl<S: Service, K: Kit> Worker<S, K> {
     }
 
     fn accept_one(&mut self, index: usize) -> Outcome {
-        use Errno::*;
         self.counters().system_calls.add(1);
-        let error = match self.gates[index].post.listener.take() {
-            Ok((socket, peer)) => match self.admit(index, socket, &peer) {
-                Ok(outcome) => return outcome,
-                Err(errno) => io::Error::from(errno),
-            },
-            Err(error) => error,
-        };
-        let observer = &self.shared.observer;
-        match errno(&error) {
+        match self.gates[index].post.listener.take() {
+            Ok((socket, peer)) => self
+                .admit(index, socket, &peer)
+                .unwrap_or_else(|errno| self.accept_failed(index, &io::Error::from(errno))),
+            Err(error) => self.accept_failed(index, &error),
+        }
+    }
+
+    /// What it means that no connection came of an attempt to accept one.
+    pub(super) fn accept_failed(&self, index: usize, error: &io::Error) -> Outcome {
+        use Errno::*;
+        match errno(error) {
             EAGAIN => Outcome::Empty,
             // accept(2): "errors already pending on the new socket", and what a peer that gave up leaves behind.
             ECONNABORTED | EPROTO | EPERM | ENETDOWN | ENOPROTOOPT | EHOSTDOWN | ENONET | EHOSTUNREACH
@@ -130,14 +150,14 @@ impl<S: Service, K: Kit> Worker<S, K> {
             // EMFILE, ENFILE, ENOBUFS, ENOMEM, and whatever else would come back at once if it were asked again.
             _ => {
                 let listener = self.gates[index].post.listener.url();
-                observer.event(&Event::AcceptPaused { listener: &listener, error: &error });
+                self.shared.observer.event(&Event::AcceptPaused { listener: &listener, error });
                 self.counters().accept_paused.add(1);
                 Outcome::Exhausted
             }
         }
     }
 
-    fn admit(&mut self, index: usize, socket: OwnedFd, peer: &SockAddr) -> nix::Result<Outcome> {
+    pub(super) fn admit(&mut self, index: usize, socket: OwnedFd, peer: &SockAddr) -> nix::Result<Outcome> {
         let post = &self.gates[index].post;
         let address = Address::from_kernel(peer).unwrap_or(Address::Unix(UnixName::Unnamed));
         let framing = post.listener.transport().traits().framing;
@@ -153,36 +173,48 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let occasion = Occasion { peer: &address, host: &self.shared.host, now: wall, framing };
         let service = Arc::clone(&post.service);
         let peer = Peer::open(address.clone(), ticket, service, &occasion, outbox, self.now);
-        let mut connection = Connection::new(socket, peer);
         let slot = self.connections.vacant_key();
-        connection.direct = self.takes_direct();
-        if connection.direct {
-            connection.receive_bare();
-            self.direct.push(slot);
-        } else {
-            self.counters().system_calls.add(1);
-            if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
-                self.shared.admission.leave(connection.peer.into_ticket());
+        let way = match self.way_for(slot, socket, &peer) {
+            Ok(way) => way,
+            Err(errno) => {
+                self.shared.admission.leave(peer.into_ticket());
                 return Err(errno);
             }
-        }
+        };
         self.counters().connections.accepted.add(1);
         if self.shared.logs_peers {
-            self.shared.observer.event(&Event::Opened { peer: connection.peer.address() });
+            self.shared.observer.event(&Event::Opened { peer: peer.address() });
         }
-        let speaks = connection.peer.speaks_first();
-        self.connections.insert(connection);
+        // What has come already is told by the first event; what is to be said unasked is not.
+        let begins = peer.speaks_first() || matches!(way, Way::Ringed(..));
+        self.connections.insert(Connection::new(peer, way));
         self.tidy_deadlines();
         if self.stage > Stage::Full {
             self.connections[slot].peer.drain();
         }
-        // What has come already is told by the first event; what is to be said unasked is not.
-        if speaks {
+        if begins {
             self.turn(slot, Ready::CARRIED);
         } else {
             self.arm(slot);
         }
         Ok(Outcome::Taken)
+    }
+
+    /// The way of a connection that will be in this slot.
+    fn way_for(&mut self, slot: usize, socket: OwnedFd, peer: &Peer<S, K::Outbox>) -> nix::Result<Way> {
+        let token = Token::Connection(slot).pack();
+        if let (Framing::Stream, Some(ring)) = (peer.framing(), &mut self.ring) {
+            return Ok(Way::Ringed(ring.adopt(socket, token), Stream::default()));
+        }
+        let mut polled = Polled::new(socket);
+        if self.takes_direct() {
+            polled.receive_bare(peer.framing());
+            self.direct.push(slot);
+        } else {
+            self.counters().system_calls.add(1);
+            polled.register(peer, &self.epoll, token)?;
+        }
+        Ok(Way::Polled(polled))
     }
 
     fn refuse(&self, socket: &OwnedFd, peer: &Address, reason: RefuseReason) -> Outcome {
@@ -191,15 +223,17 @@ impl<S: Service, K: Kit> Worker<S, K> {
             self.shared.observer.event(&Event::Refused { peer, reason });
         }
         self.counters().system_calls.add(2);
-        super::connection::reset(socket);
+        reset(socket);
         Outcome::Refused
     }
 
-    fn rest_gate(&mut self, index: usize) {
-        self.counters().system_calls.add(1);
+    pub(super) fn rest_gate(&mut self, index: usize) {
+        if self.gates[index].line.is_none() {
+            self.counters().system_calls.add(1);
+            // Level-triggered, the listener would wake us for ever. It cannot be modified (EPOLLEXCLUSIVE), only removed.
+            let _ = self.epoll.delete(&self.gates[index].post.listener);
+        }
         let gate = &mut self.gates[index];
-        // Level-triggered, the listener would wake us for ever. It cannot be modified (EPOLLEXCLUSIVE), only removed.
-        let _ = self.epoll.delete(&gate.post.listener);
         let until = self.now.saturating_add(nanos(gate.rest));
         gate.rest = (gate.rest * 2).min(REST.1);
         gate.rests_until = Some(until);
