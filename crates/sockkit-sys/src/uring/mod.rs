@@ -168,16 +168,17 @@ impl Ring {
         self.push(opcode::PollAdd::new(fd, events as u32).build(), line, Op::Watch);
     }
 
-    /// Has it told, once, when the peer has ended its side or sent urgent data. A receive that goes on may miss what is behind
-    /// the last bytes: it looks for more only where the socket says that there are more bytes (of the end, a Unix socket says
-    /// nothing; of what follows urgent data, TCP).
+    /// Has it told, once, when the peer has ended its side. A receive that goes on may miss an end right behind the last bytes:
+    /// it looks again only where the socket says that there are more bytes, and of the end a Unix socket says nothing.
+    ///
+    /// (TCP says nothing of what is behind urgent data either, which is then received with the next bytes. Watching for
+    /// `POLLPRI` is no help: every arrival is announced with it, and the ring takes that at its word.)
     ///
     /// # Panics
     /// If that is under way.
     pub fn heed(&mut self, line: Line) {
         let fd = self.begin(line, Op::Heed);
-        let events = libc::POLLRDHUP | libc::POLLPRI;
-        self.push(opcode::PollAdd::new(fd, events as u32).build(), line, Op::Heed);
+        self.push(opcode::PollAdd::new(fd, libc::POLLRDHUP as u32).build(), line, Op::Heed);
     }
 
     /// Stops receiving. What has come before is still told, and last of all that the receive has ended, in most cases with
