@@ -24,7 +24,7 @@ pub(crate) use outputs::{OutputArgs, Place};
 pub(crate) use ping::PingArgs;
 pub(crate) use promise::{Figure, Promise, Term};
 pub(crate) use report::ReportArgs;
-pub(crate) use serve::{ServeArgs, ServiceName};
+pub(crate) use serve::{EngineName, ServeArgs, ServiceName};
 pub(crate) use targets::{BenchSubjects, OneTarget, PingTarget, ServiceTargets, Subject, Subjects};
 pub(crate) use workload::{ModeName, Placement, SocketArgs, VerifyName, WorkloadArgs};
 

@@ -79,6 +79,10 @@ pub(crate) struct ServeArgs {
           value_parser = units::interval)]
     pub(crate) stats: Option<Duration>,
 
+    /// What moves the bytes of streams: io_uring, epoll, or what is faster for each listener and can be had here
+    #[arg(long, value_enum, value_name = "ENGINE", default_value = "auto", ignore_case = true)]
+    pub(crate) engine: EngineName,
+
     /// Never sleep: ask the sockets again and again. The shortest round trips, for a whole processor a worker (one
     /// worker, where --workers says nothing else); for measurements
     #[arg(long)]
@@ -209,6 +213,17 @@ pub(crate) struct FaultArgs {
     /// another one each time, told on stderr]
     #[arg(long, value_name = "N", requires = "fault")]
     pub(crate) fault_seed: Option<u64>,
+}
+
+/// The engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineName {
+    /// What is faster, and can be had
+    Auto,
+    /// epoll(7)
+    Epoll,
+    /// io_uring(7); what it cannot do is an error
+    Uring,
 }
 
 /// The services, by the names of their RFCs.

@@ -14,7 +14,8 @@ use sockkit_sys::{Ancillary, Batch, Datagram, Features, SendFailure, SockAddr, r
 
 use super::appetite::Appetite;
 use super::late::{Fate, Late};
-use super::{Token, Worker, errno};
+use super::turn::errno;
+use super::{Token, Worker};
 use crate::bucket::RateLimit;
 use crate::clock::{Nanos, nanos};
 use crate::counters::{Counters, DropReason, FaultCount};

@@ -12,16 +12,19 @@ mod appetite;
 mod connection;
 mod datagram;
 mod late;
+mod polled;
+mod ring;
 mod spin;
 mod timer;
+mod turn;
 
-use std::io;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use slab::Slab;
-use sockkit_core::{Error, Session};
+use sockkit_core::{Error, Framing, Session};
+use sockkit_sys::Ring;
 
 use crate::clock::{Nanos, nanos};
 use crate::counters::{Counters, EndReason};
@@ -31,8 +34,9 @@ use crate::server::{Engine, Post, Seat, Shared, Stage};
 use crate::services::Service;
 
 use accept::Gate;
-use connection::{Connection, Ready, SCRATCH};
+use connection::Connection;
 use datagram::Datagrams;
+use polled::{Ready, SCRATCH};
 use timer::Timer;
 
 /// Events taken from the kernel in one turn.
@@ -48,18 +52,34 @@ pub struct EpollEngine;
 impl Engine for EpollEngine {
     fn serve<S: Service>(seat: Seat<S>) -> Result<(), Error> {
         match seat.shared.faults {
-            None => serve(seat, Undisturbed),
+            None => serve(seat, Undisturbed, None),
             Some(faults) => {
                 let kit = Disturbed::new(faults, seat.index);
-                serve(seat, kit)
+                serve(seat, kit, None)
             }
         }
     }
 }
 
-fn serve<S: Service, K: Kit>(seat: Seat<S>, kit: K) -> Result<(), Error> {
+/// The engine on io_uring(7), for connections that carry streams; what else there is, it does as [`EpollEngine`].
+#[derive(Clone, Copy, Debug)]
+pub struct UringEngine;
+
+impl Engine for UringEngine {
+    fn serve<S: Service>(seat: Seat<S>) -> Result<(), Error> {
+        let is_stream = |post: &Post<S>| post.listener.transport().traits().framing == Framing::Stream;
+        if seat.shared.spin || seat.shared.faults.is_some() || !seat.posts.iter().any(is_stream) {
+            return EpollEngine::serve(seat);
+        }
+        let ring = Ring::new(ring::BUFFERS).map_err(|error| Error::io("set up", "io_uring", &error))?;
+        serve(seat, Undisturbed, Some(ring))
+    }
+}
+
+/// Serves, with the connections that are streams on the ring if there is one.
+fn serve<S: Service, K: Kit>(seat: Seat<S>, kit: K, ring: Option<Ring>) -> Result<(), Error> {
     let started = seat.started.clone();
-    let worker = Worker::new(seat, kit)?;
+    let worker = Worker::new(seat, kit, ring)?;
     // The server may have given up waiting, and then ends us.
     let _ = started.send(());
     worker.serve()
@@ -70,6 +90,8 @@ fn serve<S: Service, K: Kit>(seat: Seat<S>, kit: K) -> Result<(), Error> {
 enum Token {
     Wake,
     Timer,
+    /// To the ring: that something has happened of which epoll tells.
+    Epoll,
     Gate(usize),
     Datagrams(usize),
     Connection(usize),
@@ -80,6 +102,7 @@ impl Token {
         let (kind, index) = match self {
             Self::Wake => (0, 0),
             Self::Timer => (0, 1),
+            Self::Epoll => (0, 2),
             Self::Gate(index) => (1, index),
             Self::Datagrams(index) => (2, index),
             Self::Connection(index) => (3, index),
@@ -91,7 +114,8 @@ impl Token {
         let index = (packed & !(3 << 62)) as usize;
         match packed >> 62 {
             0 if index == 0 => Self::Wake,
-            0 => Self::Timer,
+            0 if index == 1 => Self::Timer,
+            0 => Self::Epoll,
             1 => Self::Gate(index),
             2 => Self::Datagrams(index),
             _ => Self::Connection(index),
@@ -104,6 +128,8 @@ struct Worker<S: Service, K: Kit> {
     shared: Arc<Shared>,
     index: usize,
     epoll: Epoll,
+    /// On which streams are, if there is one.
+    ring: Option<Ring>,
     gates: Vec<Gate<S>>,
     datagrams: Option<Datagrams<S, K::Detour>>,
     connections: Slab<Connection<S, K::Outbox>>,
@@ -124,7 +150,7 @@ struct Worker<S: Service, K: Kit> {
 }
 
 impl<S: Service, K: Kit> Worker<S, K> {
-    fn new(seat: Seat<S>, mut kit: K) -> Result<Self, Error> {
+    fn new(seat: Seat<S>, mut kit: K, ring: Option<Ring>) -> Result<Self, Error> {
         let fail = |errno: Errno| Error::io("set up", "epoll", &errno.into()).with_advice(EPOLL_ADVICE);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?;
         let wake = EpollEvent::new(EpollFlags::EPOLLIN, Token::Wake.pack());
@@ -144,6 +170,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
             shared: seat.shared,
             index: seat.index,
             epoll,
+            ring,
             connections: Slab::new(),
             kit,
             deadlines: Deadlines::default(),
@@ -171,6 +198,8 @@ impl<S: Service, K: Kit> Worker<S, K> {
             self.serve_alone()?;
         } else if self.shared.spin {
             self.serve_spinning()?;
+        } else if self.ring.is_some() {
+            self.serve_by_ring()?;
         }
         let mut events = [EpollEvent::empty(); EVENTS];
         while !self.is_over() {
@@ -194,6 +223,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
             match Token::unpack(event.data()) {
                 Token::Wake => self.follow_stage(),
                 Token::Timer => self.timer.rang(),
+                Token::Epoll => {}
                 Token::Gate(index) => self.accept(index),
                 Token::Datagrams(index) => self.answer(index),
                 Token::Connection(slot) => self.turn(slot, Ready::from(event.events())),
@@ -257,28 +287,11 @@ impl<S: Service, K: Kit> Worker<S, K> {
     /// What the holder of a token knows of its deadline, if it is still there.
     fn armed(&mut self, token: u64) -> Option<&mut Armed> {
         match Token::unpack(token) {
-            Token::Wake | Token::Timer => None,
+            Token::Wake | Token::Timer | Token::Epoll => None,
             Token::Gate(index) => self.gates.get_mut(index).map(|gate| &mut gate.armed),
             Token::Datagrams(_) => self.datagrams.as_mut().map(|datagrams| &mut datagrams.armed),
             Token::Connection(slot) => self.connections.get_mut(slot).map(|connection| &mut connection.armed),
         }
-    }
-
-    fn look_at_connection(&mut self, slot: usize) {
-        let Some(connection) = self.connections.get(slot) else { return };
-        match connection.peer.overdue(&self.shared.limits, self.now) {
-            Some(reason) => self.end(slot, reason),
-            None => {
-                self.turn(slot, Ready::DUE);
-                self.arm(slot);
-            }
-        }
-    }
-
-    fn arm(&mut self, slot: usize) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        let deadline = connection.peer.deadline(&self.shared.limits, self.now);
-        self.deadlines.arm(&mut connection.armed, Token::Connection(slot).pack(), deadline);
     }
 
     /// Connections that have ended leave their deadlines behind.
@@ -286,7 +299,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let holders = self.connections.len() + self.gates.len() + 1;
         let (connections, gates, datagrams) = (&self.connections, &self.gates, &self.datagrams);
         self.deadlines.tidy(holders, |token| match Token::unpack(token) {
-            Token::Wake | Token::Timer => None,
+            Token::Wake | Token::Timer | Token::Epoll => None,
             Token::Gate(index) => gates.get(index).map(|gate| gate.armed),
             Token::Datagrams(_) => datagrams.as_ref().map(|datagrams| datagrams.armed),
             Token::Connection(slot) => connections.get(slot).map(|connection| connection.armed),
@@ -321,25 +334,10 @@ impl<S: Service, K: Kit> Worker<S, K> {
             self.grace_ends = Some(self.now.saturating_add(nanos(self.shared.grace)));
             let slots: Vec<usize> = self.connections.iter().map(|(slot, _)| slot).collect();
             for slot in slots {
-                // A turn can end other connections too, to save memory.
-                let Some(connection) = self.connections.get_mut(slot) else { continue };
-                connection.peer.drain();
-                self.turn(slot, Ready::CARRIED);
+                self.drain(slot);
             }
         }
     }
-
-    fn end_all(&mut self, reason: EndReason) {
-        let slots: Vec<usize> = self.connections.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            self.end(slot, reason);
-        }
-    }
-}
-
-/// The error number of an error from a system call.
-fn errno(error: &io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -348,9 +346,14 @@ mod tests {
 
     #[test]
     fn tokens_survive_being_packed() {
-        for token in
-            [Token::Wake, Token::Timer, Token::Gate(3), Token::Datagrams(0), Token::Connection(1 << 40)]
-        {
+        for token in [
+            Token::Wake,
+            Token::Timer,
+            Token::Epoll,
+            Token::Gate(3),
+            Token::Datagrams(0),
+            Token::Connection(1 << 40),
+        ] {
             assert_eq!(Token::unpack(token.pack()), token);
         }
     }

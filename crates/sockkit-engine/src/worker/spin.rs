@@ -8,8 +8,8 @@
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use sockkit_core::Error;
 
-use super::connection::Ready;
 use super::datagram::Wait;
+use super::polled::Ready;
 use super::{EVENTS, Worker};
 use crate::faults::Kit;
 use crate::server::Stage;

@@ -7,11 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
-use sockkit_core::{Address, Sharing, Traits, UnixName};
+use sockkit_core::{Address, Framing, Sharing, Traits, UnixName};
 use sockkit_sys::SockAddr;
 
-use super::connection::{Connection, Ready};
-use super::{Token, Worker, errno};
+use super::connection::{Connection, Way, reset};
+use super::polled::{Polled, Ready};
+use super::ring::Stream;
+use super::turn::errno;
+use super::{Token, Worker};
 use crate::clock::{Nanos, nanos};
 use crate::counters::{FaultCount, RefuseReason};
 use crate::deadlines::Armed;
@@ -118,7 +121,6 @@ impl<S: Service, K: Kit> Worker<S, K> {
             },
             Err(error) => error,
         };
-        let observer = &self.shared.observer;
         match errno(&error) {
             EAGAIN => Outcome::Empty,
             // accept(2): "errors already pending on the new socket", and what a peer that gave up leaves behind.
@@ -130,7 +132,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
             // EMFILE, ENFILE, ENOBUFS, ENOMEM, and whatever else would come back at once if it were asked again.
             _ => {
                 let listener = self.gates[index].post.listener.url();
-                observer.event(&Event::AcceptPaused { listener: &listener, error: &error });
+                self.shared.observer.event(&Event::AcceptPaused { listener: &listener, error: &error });
                 self.counters().accept_paused.add(1);
                 Outcome::Exhausted
             }
@@ -154,36 +156,55 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let service = Arc::clone(&post.service);
         let unread = discards && !service.listens();
         let peer = Peer::open(address.clone(), ticket, service, &occasion, outbox, self.now);
-        let mut connection = Connection::new(socket, peer, unread);
         let slot = self.connections.vacant_key();
-        connection.direct = self.takes_direct();
-        if connection.direct {
-            connection.receive_bare();
-            self.direct.push(slot);
-        } else {
-            self.counters().system_calls.add(1);
-            if let Err(errno) = connection.register(&self.epoll, Token::Connection(slot).pack()) {
-                self.shared.admission.leave(connection.peer.into_ticket());
+        let way = match self.way_for(slot, socket, &peer, unread) {
+            Ok(way) => way,
+            Err(errno) => {
+                self.shared.admission.leave(peer.into_ticket());
                 return Err(errno);
             }
-        }
+        };
         self.counters().connections.accepted.add(1);
         if self.shared.logs_peers {
-            self.shared.observer.event(&Event::Opened { peer: connection.peer.address() });
+            self.shared.observer.event(&Event::Opened { peer: peer.address() });
         }
-        let speaks = connection.peer.speaks_first();
-        self.connections.insert(connection);
+        // What has come already is told by the first event; what is to be said unasked is not.
+        let begins = peer.speaks_first() || matches!(way, Way::Ringed(..));
+        self.connections.insert(Connection::new(peer, way));
         self.tidy_deadlines();
         if self.stage > Stage::Full {
             self.connections[slot].peer.drain();
         }
-        // What has come already is told by the first event; what is to be said unasked is not.
-        if speaks {
+        if begins {
             self.turn(slot, Ready::CARRIED);
         } else {
             self.arm(slot);
         }
         Ok(Outcome::Taken)
+    }
+
+    /// The way of a connection that will be in this slot. What the kernel throws away takes so few calls that the ring has
+    /// nothing to spare.
+    fn way_for(
+        &mut self,
+        slot: usize,
+        socket: OwnedFd,
+        peer: &Peer<S, K::Outbox>,
+        unread: bool,
+    ) -> nix::Result<Way> {
+        let token = Token::Connection(slot).pack();
+        if let (Framing::Stream, false, Some(ring)) = (peer.framing(), unread, &mut self.ring) {
+            return Ok(Way::Ringed(ring.adopt(socket, token), Stream::default()));
+        }
+        let mut polled = Polled::new(socket, unread);
+        if self.takes_direct() {
+            polled.receive_bare(peer.framing());
+            self.direct.push(slot);
+        } else {
+            self.counters().system_calls.add(1);
+            polled.register(peer, &self.epoll, token)?;
+        }
+        Ok(Way::Polled(polled))
     }
 
     fn refuse(&self, socket: &OwnedFd, peer: &Address, reason: RefuseReason) -> Outcome {
@@ -192,7 +213,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
             self.shared.observer.event(&Event::Refused { peer, reason });
         }
         self.counters().system_calls.add(2);
-        super::connection::reset(socket);
+        reset(socket);
         Outcome::Refused
     }
 

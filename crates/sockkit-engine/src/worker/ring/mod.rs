@@ -1,0 +1,84 @@
+//! The io_uring engine: connections that carry streams are on a ring; everything else stays with epoll, whose descriptor the
+//! ring watches as one of many.
+//!
+//! One call hands the kernel all that the last round decided (sends, receives that start or stop) and brings all that has
+//! happened since. So what a message costs in calls is one divided by how many of them a round has: a fiftieth with many
+//! connections, and as much as ever with one. To wait until more has happened, so that there are even fewer rounds, makes
+//! everything slower: the peers wait too.
+//!
+//! What has to be right is in `stream.rs`, without a ring. What stays with epoll, and why:
+//!
+//! - *Listeners.* An accept that is armed on a ring keeps its socket open for some moments after the process has died, so
+//!   that the next one finds the address in use; it goes by the limit of open files as it was when it was armed; and it does
+//!   not say whose connection it is.
+//! - *Connections with faults*, which delay and cut what is sent, and those of `--spin`, which are asked directly: neither
+//!   gets faster by fewer calls.
+//! - *Messages.* On a ring an empty message and the end look the same.
+
+mod stream;
+mod wire;
+
+use std::os::fd::AsFd;
+
+use nix::sys::epoll::{EpollEvent, EpollTimeout};
+use sockkit_core::Error;
+use sockkit_sys::{Interest, Ring};
+
+pub(super) use stream::Stream;
+pub(super) use wire::Plug;
+
+use super::{EVENTS, Token, Worker};
+use crate::faults::Kit;
+use crate::services::Service;
+
+/// Buffers of 4 KiB to receive into.
+pub(super) const BUFFERS: u16 = 512;
+
+/// Completions that are dealt with before the kernel is entered again.
+const COMPLETIONS: usize = 4096;
+
+impl<S: Service, K: Kit> Worker<S, K> {
+    /// Serves until the server ends.
+    pub(super) fn serve_by_ring(&mut self) -> Result<(), Error> {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let Some(ring) = &mut self.ring else { return Ok(()) };
+        let fail = |error| Error::io("watch", "epoll", &error);
+        let epoll = self.epoll.0.as_fd().try_clone_to_owned().map_err(fail)?;
+        let epoll = ring.adopt(epoll, Token::Epoll.pack());
+        ring.watch(epoll, Interest::Readable);
+        while !self.is_over() {
+            let wanted = u32::from(self.timeout()? == EpollTimeout::NONE);
+            let told = self.round_of_ring(wanted)?;
+            if told {
+                self.round(&mut events, EpollTimeout::ZERO)?;
+                if let Some(ring) = &mut self.ring {
+                    ring.watch(epoll, Interest::Readable);
+                }
+            } else {
+                self.look_at_deadlines();
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for so many completions, and deals with those that there are. Answers whether epoll has something to tell.
+    fn round_of_ring(&mut self, wanted: u32) -> Result<bool, Error> {
+        let Some(ring) = &mut self.ring else { return Ok(false) };
+        let before = ring.enters();
+        ring.enter(wanted).map_err(|error| Error::io("wait on", "an io_uring", &error))?;
+        self.now = self.shared.clock.now();
+        self.go_on_with_carried();
+        let mut told = false;
+        for _ in 0..COMPLETIONS {
+            let Some((token, completion)) = self.ring.as_mut().and_then(Ring::next) else { break };
+            match Token::unpack(token) {
+                Token::Epoll => told = true,
+                Token::Connection(slot) => self.completed(slot, completion),
+                Token::Wake | Token::Timer | Token::Gate(_) | Token::Datagrams(_) => {}
+            }
+        }
+        let calls = self.ring.as_ref().map_or(0, |ring| ring.enters() - before);
+        self.counters().system_calls.add(calls);
+        Ok(told)
+    }
+}

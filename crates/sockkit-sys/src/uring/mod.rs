@@ -1,0 +1,444 @@
+//! Stream sockets on an io_uring(7), behind an interface that is safe to call.
+//!
+//! What makes a ring unsafe is that the kernel goes on reading and writing memory, and using descriptors by their number,
+//! after the call that asked for it. So a [`Ring`] owns both. Descriptors are given to it as [`Line`]s and closed by it when
+//! nothing is under way on them any more: an operation never meets a descriptor that has come in the place of its own, and a
+//! receive that is still armed does not keep a connection from ending. Received bytes are [`Chunk`]s in memory of the ring,
+//! which go back to the kernel, or out to the peer, and can be read as long as they have done neither. A ring that is
+//! dropped cancels everything, and frees its memory only when the kernel is done with it.
+//!
+//! Sends never wait: what there is no room for comes back with `EAGAIN`, and [`Ring::watch`] tells when there is room. So
+//! no buffer is held for a peer that does not read, however many such peers there are.
+
+mod buffers;
+mod lines;
+mod probe;
+mod trial;
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use io_uring::types::{CancelBuilder, Fd};
+use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
+
+use buffers::Buffers;
+pub use buffers::Chunk;
+pub use lines::Line;
+use lines::{Lines, Op, Tag};
+pub use probe::probe_io_uring;
+pub use trial::try_io_uring;
+
+/// Entries of the submission queue; when it is full it is handed to the kernel.
+const SUBMISSIONS: u32 = 512;
+
+/// Entries of the completion queue. What does not fit waits in the kernel.
+const COMPLETIONS: u32 = 8192;
+
+/// The group of provided buffers; a ring has one.
+const GROUP: u16 = 0;
+
+/// How long a ring that is dropped waits for its operations to end, which they do at once when they are cancelled.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// How to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receive {
+    /// Whatever comes, until it is stopped, fails, or the stream ends.
+    Always,
+    /// The same, but not before something has come: without a buffer to spare, the kernel would otherwise refuse at once.
+    WhenReady,
+    /// What is there now, once; `EAGAIN` if nothing is.
+    Once,
+}
+
+/// What to watch a line for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Something can be received.
+    Readable,
+    /// Something can be sent, or would fail.
+    Writable,
+}
+
+/// What has become of an operation.
+#[derive(Debug)]
+pub enum Completion<C = Chunk> {
+    /// Of a receive. While it stays `armed`, more may come without being asked for.
+    Received {
+        /// Bytes, or `None` at the end of the stream; `ECANCELED` if it was stopped, `ENOBUFS` if there was no buffer,
+        /// `EAGAIN` if nothing was there to be received [once](Receive::Once), or as recv(2).
+        result: io::Result<Option<C>>,
+        /// Whether it goes on.
+        armed: bool,
+    },
+    /// Of a send: the chunk that was sent, and how many of its bytes have left, or why none has (as send(2)).
+    Sent {
+        /// It is the caller's again.
+        chunk: C,
+        /// `EAGAIN` if there is no room.
+        result: io::Result<usize>,
+    },
+    /// What was watched for has come, or the watch has failed.
+    Ready,
+    /// What was heeded has come.
+    Heeded,
+}
+
+/// A ring, its descriptors and its memory. Belongs to the thread that made it.
+pub struct Ring {
+    // Before the buffers, because fields are dropped in order: once it is closed, the kernel has no use for them.
+    ring: IoUring,
+    /// Leaked rather than dropped if the kernel is not done with them.
+    buffers: ManuallyDrop<Buffers>,
+    lines: Lines,
+    enters: u64,
+    stale: u64,
+}
+
+impl Ring {
+    /// Sets up a ring with so many buffers of 4 KiB to receive into, a power of two. Features that an older kernel lacks
+    /// are left out where that costs only time.
+    ///
+    /// # Errors
+    /// As [`probe_io_uring`]; `EINVAL` where the kernel is older than Linux 5.19 and does not know rings of buffers.
+    pub fn new(buffers: u16) -> io::Result<Self> {
+        let ring = set_up()?;
+        let buffers = Buffers::new(buffers)?;
+        let (entries, count) = buffers.entries();
+        // SAFETY: the entries are whole pages that live as long as `buffers`, which is dropped after the ring is closed.
+        unsafe { ring.submitter().register_buf_ring_with_flags(entries, count, GROUP, 0) }?;
+        let buffers = ManuallyDrop::new(buffers);
+        Ok(Self { ring, buffers, lines: Lines::default(), enters: 0, stale: 0 })
+    }
+
+    /// Gives a descriptor to the ring. `token` is what its completions are told with.
+    pub fn adopt(&mut self, fd: OwnedFd, token: u64) -> Line {
+        self.lines.insert(fd, token)
+    }
+
+    /// The descriptor of a line.
+    ///
+    /// # Panics
+    /// This and all that follow: if the line has been retired.
+    pub fn fd(&mut self, line: Line) -> BorrowedFd<'_> {
+        self.line(line).fd.as_fd()
+    }
+
+    /// Receives. One at a time.
+    ///
+    /// # Panics
+    /// If another is under way.
+    pub fn receive(&mut self, line: Line, how: Receive) {
+        let fd = self.begin(line, Op::Receive);
+        let (priority, flags) = match how {
+            Receive::Always => (MULTISHOT, 0),
+            Receive::WhenReady => (MULTISHOT | POLL_FIRST, 0),
+            Receive::Once => (0, libc::MSG_DONTWAIT),
+        };
+        let receive = opcode::Recv::new(fd, ptr::null_mut(), 0).ioprio(priority).flags(flags);
+        let entry = receive.buf_group(GROUP).build().flags(squeue::Flags::BUFFER_SELECT);
+        self.push(entry, line, Op::Receive);
+    }
+
+    /// Sends a chunk without waiting. One at a time, because two could end up within each other.
+    ///
+    /// # Panics
+    /// If another is under way.
+    pub fn send(&mut self, line: Line, chunk: Chunk) {
+        let fd = self.begin(line, Op::Send);
+        let (start, length) = self.buffers.send(&chunk);
+        self.line(line).sending = Some(chunk);
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        self.push(opcode::Send::new(fd, start, length).flags(flags).build(), line, Op::Send);
+    }
+
+    /// Watches, once. One at a time.
+    ///
+    /// # Panics
+    /// If another is under way.
+    pub fn watch(&mut self, line: Line, interest: Interest) {
+        let fd = self.begin(line, Op::Watch);
+        let events = match interest {
+            Interest::Readable => libc::POLLIN,
+            Interest::Writable => libc::POLLOUT,
+        };
+        self.push(opcode::PollAdd::new(fd, events as u32).build(), line, Op::Watch);
+    }
+
+    /// Has it told, once, when the peer has ended its side. A receive that goes on may miss an end right behind the last bytes:
+    /// it looks again only where the socket says that there are more bytes, and of the end a Unix socket says nothing.
+    ///
+    /// (TCP says nothing of what is behind urgent data either, which is then received with the next bytes. Watching for
+    /// `POLLPRI` is no help: every arrival is announced with it, and the ring takes that at its word.)
+    ///
+    /// # Panics
+    /// If that is under way.
+    pub fn heed(&mut self, line: Line) {
+        let fd = self.begin(line, Op::Heed);
+        self.push(opcode::PollAdd::new(fd, libc::POLLRDHUP as u32).build(), line, Op::Heed);
+    }
+
+    /// Stops receiving. What has come before is still told, and last of all that the receive has ended, in most cases with
+    /// `ECANCELED`.
+    ///
+    /// # Panics
+    /// If the line has been retired.
+    pub fn stop(&mut self, line: Line) {
+        self.line(line);
+        self.cancel(line, Op::Receive);
+    }
+
+    /// Gives a line up: nothing more is told of it, and it is closed as soon as nothing is under way on it.
+    pub fn retire(&mut self, line: Line) {
+        let open = self.line(line);
+        open.retired = true;
+        if open.is_idle() {
+            return self.lines.close(line);
+        }
+        for op in [Op::Receive, Op::Watch, Op::Heed] {
+            self.cancel(line, op);
+        }
+    }
+
+    /// The bytes of a chunk.
+    pub fn bytes(&self, chunk: &Chunk) -> &[u8] {
+        self.buffers.bytes(chunk)
+    }
+
+    /// The bytes that are being sent on a line; none if nothing is.
+    pub fn sending(&mut self, line: Line) -> &[u8] {
+        let open = self.lines.get(line).expect(RETIRED);
+        open.sending.as_ref().map_or(&[], |chunk| self.buffers.bytes(chunk))
+    }
+
+    /// A chunk with as many of these bytes as one holds; `None` while too many sends are under way.
+    pub fn fill(&mut self, bytes: &[u8]) -> Option<Chunk> {
+        self.buffers.fill(bytes)
+    }
+
+    /// Gives back a chunk.
+    pub fn give_back(&mut self, chunk: Chunk) {
+        self.buffers.give_back(chunk);
+    }
+
+    /// Hands what was asked for to the kernel, and waits until so many completions are there. A signal ends the wait.
+    ///
+    /// # Errors
+    /// As io_uring_enter(2), where the ring is of no more use.
+    pub fn enter(&mut self, wanted: u32) -> io::Result<()> {
+        self.enter_for(wanted, None)
+    }
+
+    /// The next completion, with the token of its line.
+    pub fn next(&mut self) -> Option<(u64, Completion)> {
+        loop {
+            let entry = self.ring.completion().next()?;
+            if let Some(told) = self.digest(&entry) {
+                return Some(told);
+            }
+        }
+    }
+
+    /// How often the kernel was entered so far.
+    pub fn enters(&self) -> u64 {
+        self.enters
+    }
+
+    /// Completions that were about no line that there is, and were passed over. More than none is a bug.
+    pub fn stale(&self) -> u64 {
+        self.stale
+    }
+
+    fn line(&mut self, line: Line) -> &mut lines::Open {
+        self.lines.get(line).filter(|open| !open.retired).expect(RETIRED)
+    }
+
+    fn begin(&mut self, line: Line, op: Op) -> Fd {
+        let open = self.line(line);
+        open.begin(op);
+        Fd(open.fd.as_raw_fd())
+    }
+
+    fn cancel(&mut self, line: Line, op: Op) {
+        if self.lines.get(line).is_some_and(|open| open.cancel(op)) {
+            self.push_cancel(line, op);
+        }
+    }
+
+    fn push_cancel(&mut self, line: Line, op: Op) {
+        let target = Tag { op, cancels: false, line };
+        let entry = opcode::AsyncCancel::new(target.pack()).build().flags(squeue::Flags::SKIP_SUCCESS);
+        self.push_tagged(entry, Tag { cancels: true, ..target });
+    }
+
+    fn push(&mut self, entry: squeue::Entry, line: Line, op: Op) {
+        self.push_tagged(entry, Tag { op, cancels: false, line });
+    }
+
+    fn push_tagged(&mut self, entry: squeue::Entry, tag: Tag) {
+        let entry = entry.user_data(tag.pack());
+        loop {
+            // SAFETY: the descriptor is that of a line, which is not closed before this operation has ended; the memory, if
+            // any, is a buffer that was just passed to the kernel, and that is not passed on before that either.
+            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+            // What is queued is taken; completions that find no room wait in the kernel. A lack of memory passes.
+            let _ = self.enter(0);
+        }
+    }
+
+    /// What a completion means to the owner of its line, if anything.
+    fn digest(&mut self, entry: &cqueue::Entry) -> Option<(u64, Completion)> {
+        let tag = Tag::unpack(entry.user_data());
+        let result = match entry.result() {
+            error if error < 0 => Err(io::Error::from_raw_os_error(-error)),
+            value => Ok(value as usize),
+        };
+        if let Some(Tag { op, cancels: true, line }) = tag {
+            // It was not found, because it was just moving from one place to another in the kernel.
+            if self.lines.get(line).is_some_and(|open| open.is_under_way(op)) {
+                self.push_cancel(line, op);
+            }
+            return None;
+        }
+        let buffer = cqueue::buffer_select(entry.flags());
+        let length = *result.as_ref().unwrap_or(&0);
+        let chunk = buffer.map(|buffer| self.buffers.take(buffer, length));
+        let Some((tag, open)) = tag.and_then(|tag| Some((tag, self.lines.get(tag.line)?))) else {
+            self.stale += 1;
+            chunk.into_iter().for_each(|chunk| self.buffers.give_back(chunk));
+            return None;
+        };
+        let armed = cqueue::more(entry.flags());
+        if !armed {
+            open.end(tag.op);
+        }
+        let (token, retired, idle) = (open.token, open.retired, open.is_idle());
+        let completion = match tag.op {
+            Op::Receive => {
+                let result = result.map(|length| chunk.filter(|_| length > 0));
+                Completion::Received { result, armed }
+            }
+            Op::Send => {
+                let chunk = open.sending.take()?;
+                self.buffers.sent(&chunk);
+                Completion::Sent { chunk, result }
+            }
+            Op::Watch => Completion::Ready,
+            Op::Heed => Completion::Heeded,
+        };
+        if !retired {
+            return Some((token, completion));
+        }
+        if let Completion::Received { result: Ok(Some(chunk)), .. } | Completion::Sent { chunk, .. } =
+            completion
+        {
+            self.buffers.give_back(chunk);
+        }
+        if idle {
+            self.lines.close(tag.line);
+        }
+        None
+    }
+
+    fn enter_for(&mut self, wanted: u32, time: Option<Duration>) -> io::Result<()> {
+        let time = time.map(io_uring::types::Timespec::from);
+        let arguments = Arguments {
+            mask: 0,
+            mask_size: 0,
+            min_wait_us: 0,
+            timespec: time.as_ref().map_or(0, |time| ptr::from_ref(time) as u64),
+        };
+        let queued = self.ring.submission().len() as u32;
+        // Also where nothing is waited for: what was deferred is done in calls with this flag, and only there.
+        let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
+        self.enters += 1;
+        // SAFETY: with this flag the argument is what `Arguments` describes, and its time, if any, outlives the call. The
+        // entries were made sound as they were queued.
+        let entered = unsafe { self.ring.submitter().enter(queued, wanted, flags.bits(), Some(&arguments)) };
+        match entered {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                // A signal; the time is over; there are completions to be looked at first; memory is short.
+                Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        let end = Instant::now() + LAST_WAIT;
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
+        // SAFETY: it names no descriptor and no memory.
+        if unsafe { self.ring.submission().push(&entry) }.is_err() {
+            let _ = self.enter(0);
+            // SAFETY: as before.
+            let _ = unsafe { self.ring.submission().push(&entry) };
+        }
+        while !self.lines.are_idle() && Instant::now() < end {
+            let _ = self.enter_for(1, Some(LAST_WAIT / 10));
+            while let Some((_, completion)) = self.next() {
+                if let Completion::Received { result: Ok(Some(chunk)), .. } | Completion::Sent { chunk, .. } =
+                    completion
+                {
+                    self.buffers.give_back(chunk);
+                }
+            }
+        }
+        if self.lines.are_idle() {
+            // Registered, the kernel keeps the pages of the entries by itself; and nothing uses the buffers any more.
+            // SAFETY: this is the only place that drops them, and `self` is not used after it.
+            unsafe { ManuallyDrop::drop(&mut self.buffers) };
+        }
+    }
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring").field("enters", &self.enters).field("stale", &self.stale).finish()
+    }
+}
+
+const RETIRED: &str = "the line has been retired";
+
+/// `IORING_RECV_MULTISHOT` and `IORING_RECVSEND_POLL_FIRST` of linux/io_uring.h.
+const MULTISHOT: u16 = 1 << 1;
+const POLL_FIRST: u16 = 1 << 0;
+
+/// `struct io_uring_getevents_arg` of linux/io_uring.h.
+#[repr(C)]
+struct Arguments {
+    mask: u64,
+    mask_size: u32,
+    min_wait_us: u32,
+    timespec: u64,
+}
+
+const _: () = assert!(size_of::<Arguments>() == 24);
+
+/// io_uring_setup(2), with as much of what makes the ring of one thread faster as this kernel has: `EINVAL` is its answer to
+/// a flag that it does not know.
+fn set_up() -> io::Result<IoUring> {
+    let mut builder = IoUring::builder();
+    builder.setup_submit_all().setup_cqsize(COMPLETIONS);
+    let oldest = builder.clone();
+    // Linux 5.19: no interrupt for what may wait until the next call. 6.1: it does wait until then.
+    let older = builder.clone().setup_coop_taskrun().clone();
+    let newer = builder.setup_single_issuer().setup_defer_taskrun().clone();
+    // Linux 6.6.
+    let newest = builder.setup_no_sqarray().clone();
+    let mut answer = Err(io::Error::from_raw_os_error(libc::EINVAL));
+    for builder in [newest, newer, older, oldest] {
+        answer = builder.build(SUBMISSIONS);
+        if !matches!(&answer, Err(error) if error.raw_os_error() == Some(libc::EINVAL)) {
+            break;
+        }
+    }
+    answer
+}
