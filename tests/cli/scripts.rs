@@ -3,11 +3,18 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sockkit_stats::result::Document;
 use sockkit_tests::{need_tool, run_to_end};
 
 use crate::{SOCKKIT, parts};
+
+/// Held by a test that loads the machine or measures on it, so that these come one after the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static MEASURING: Mutex<()> = Mutex::new(());
+    MEASURING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A script with this binary and with this directory for what it writes.
 fn script(name: &str, directory: &Path) -> Command {
@@ -33,6 +40,7 @@ fn result(mut command: Command) -> (Option<i32>, Vec<Document>, String) {
 #[test]
 fn transports_over_sizes_writes_a_page() {
     need_tool!("bash");
+    let _alone = alone();
     let directory = tempfile::tempdir().expect("a directory");
     let mut command = script("transports-over-sizes", directory.path());
     command.env("SIZES", "64,1KiB").env("BUDGET", "20s").args(["tcp", "unix"]);
@@ -47,6 +55,7 @@ fn transports_over_sizes_writes_a_page() {
 #[test]
 fn local_against_remote_has_our_own_server_first() {
     need_tool!("bash");
+    let _alone = alone();
     let directory = tempfile::tempdir().expect("a directory");
     let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0"]);
     let mut command = script("local-against-remote", directory.path());
@@ -63,6 +72,7 @@ fn local_against_remote_has_our_own_server_first() {
 #[test]
 fn before_and_after_fails_when_the_server_got_slower() {
     need_tool!("bash");
+    let _alone = alone();
     let directory = tempfile::tempdir().expect("a directory");
     let socket = directory.path().join("s");
     let address = format!("unix:{}", socket.display());
@@ -85,6 +95,7 @@ fn before_and_after_fails_when_the_server_got_slower() {
 #[test]
 fn head_to_head_has_a_row_for_everything_or_a_reason() {
     need_tool!("python3");
+    let _alone = alone();
     let directory = tempfile::tempdir().expect("a directory");
     let mut command = script("head-to-head", directory.path());
     command.args(["--rounds=1", "--seconds=0.1", "--file-mib=1"]);
