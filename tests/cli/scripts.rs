@@ -3,11 +3,18 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sockkit_stats::result::Document;
 use sockkit_tests::{need_tool, run_to_end};
 
 use crate::{SOCKKIT, parts};
+
+/// Held by a test that loads the machine or measures on it, so that these come one after the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static MEASURING: Mutex<()> = Mutex::new(());
+    MEASURING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A script with this binary and with this directory for what it writes.
 fn script(name: &str, directory: &Path) -> Command {
@@ -33,6 +40,7 @@ fn result(mut command: Command) -> (Option<i32>, Vec<Document>, String) {
 #[test]
 fn transports_over_sizes_writes_a_page() {
     need_tool!("bash");
+    let _alone = alone();
     let directory = tempfile::tempdir().expect("a directory");
     let mut command = script("transports-over-sizes", directory.path());
     command.env("SIZES", "64,1KiB").env("BUDGET", "20s").args(["tcp", "unix"]);
@@ -47,6 +55,7 @@ fn transports_over_sizes_writes_a_page() {
 #[test]
 fn local_against_remote_has_our_own_server_first() {
     need_tool!("bash");
+    let _alone = alone();
     let directory = tempfile::tempdir().expect("a directory");
     let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0"]);
     let mut command = script("local-against-remote", directory.path());
@@ -63,6 +72,7 @@ fn local_against_remote_has_our_own_server_first() {
 #[test]
 fn before_and_after_fails_when_the_server_got_slower() {
     need_tool!("bash");
+    let _alone = alone();
     let directory = tempfile::tempdir().expect("a directory");
     let socket = directory.path().join("s");
     let address = format!("unix:{}", socket.display());
@@ -78,5 +88,60 @@ fn before_and_after_fails_when_the_server_got_slower() {
         assert_eq!(stderr.contains("is slower than it was in rate_per_s"), expected == 1, "{stderr}");
         assert!(!socket.exists(), "the server was ended in good order");
         assert!(directory.path().join("before.json").exists());
+    }
+}
+
+/// As briefly as it can be: what programs are missing here is told, and everything else has its row.
+#[test]
+fn head_to_head_has_a_row_for_everything_or_a_reason() {
+    need_tool!("python3");
+    let _alone = alone();
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut command = script("head-to-head", directory.path());
+    command.args(["--rounds=1", "--seconds=0.1", "--file-mib=1"]);
+    // Longer than other commands may take; each of its waits has a deadline of its own.
+    let (code, page, stderr) = parts(&command.output().expect("run it"));
+    assert_eq!(code, Some(0), "{stderr}");
+
+    // Every table has as many cells in each row, and every ratio is one or was not to be had.
+    let rows: Vec<Vec<&str>> =
+        page.lines().filter(|line| line.starts_with("| ")).map(|line| line.split(" | ").collect()).collect();
+    for table in rows.chunk_by(|_, row| !row.last().is_some_and(|cell| cell.contains("by"))) {
+        assert!(table.iter().all(|row| row.len() == table[0].len()), "{table:?}");
+    }
+    for work in ["tcp 1 x 1", "tcp 64 x 1", "tcp 64 x 16", "unix 64 x 16", "udp 1 x 1", "udp 1 x 256"] {
+        let ours = rows.iter().any(|row| row[0] == format!("| {work}") && row[1] == "sockkit");
+        assert!(ours || stderr.contains(work), "nothing of {work}: {page}{stderr}");
+    }
+    for client in ["sockkit connect", "sockkit connect -m hi", "sockkit bench", "sockkit ping"] {
+        assert!(rows.iter().any(|row| row[1] == client), "no row of {client}: {page}{stderr}");
+    }
+    for (program, word) in
+        [("socat", "socat"), ("ncat", "ncat"), ("nc.openbsd", "nc.openbsd"), ("iperf3", "iperf3")]
+    {
+        let told = rows.iter().any(|row| row[1].starts_with(word)) || stderr.contains(word);
+        assert!(told, "nothing of {program}: {page}{stderr}");
+    }
+    for heading in ["## sockkit ", "### Where sockkit loses", "<details><summary>The commands"] {
+        assert!(page.contains(heading), "no {heading}: {page}");
+    }
+}
+
+/// The counts themselves are compared by `scripts/cost-per-message --check`.
+#[test]
+fn what_a_message_costs_is_recorded_for_every_service_and_transport() {
+    let recorded =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cost-per-message.txt"))
+            .expect("tests/cost-per-message.txt");
+    let rows: Vec<Vec<&str>> = recorded
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    for service in ["echo", "discard", "chargen"] {
+        for transport in ["tcp", "udp", "unix", "unix-dgram", "unix-seqpacket"] {
+            let row = rows.iter().find(|row| row[..3] == ["epoll", service, transport]);
+            assert!(row.is_some_and(|row| row.len() == 5), "no row of {service} {transport}: {recorded}");
+        }
     }
 }
