@@ -40,7 +40,7 @@ impl Sockkit {
     #[track_caller]
     pub fn serve(self, args: &[&str]) -> Server {
         let mut command = self.command(&["serve", "--json"]);
-        command.args(args);
+        command.args(engine()).args(args);
         match Server::start(command, count_listeners(args)) {
             Ok(server) => server,
             Err(not_ready) => panic!("sockkit serve {}: {not_ready}", args.join(" ")),
@@ -66,7 +66,7 @@ impl Sockkit {
         if let Some(path) = only_about {
             command.arg("-P").arg(path);
         }
-        command.arg(self.0).args(["serve", "--json"]).args(args);
+        command.arg(self.0).args(["serve", "--json"]).args(engine()).args(args);
         Server::start(command, count_listeners(args))
     }
 
@@ -87,6 +87,11 @@ impl Sockkit {
     pub fn run_with_input(self, args: &[&str], input: &[u8]) -> Output {
         run_to_end(self.command(args), input)
     }
+}
+
+/// The engine on which servers are to run, as a flag: what `SOCKKIT_TEST_ENGINE` says, so that one suite tests each.
+fn engine() -> Option<String> {
+    std::env::var("SOCKKIT_TEST_ENGINE").ok().map(|engine| format!("--engine={engine}"))
 }
 
 /// Runs any command to its end, feeding it `input`.

@@ -76,7 +76,7 @@ pub struct Environment {
     pub steal_percent: Option<f64>,
     /// Versions: of `sockkit`, and of `rustc` where known.
     pub versions: BTreeMap<String, String>,
-    /// The engine of the embedded servers: `epoll`.
+    /// The engine of the embedded servers: `epoll` or `uring`.
     pub engine: String,
     /// Which processors the two ends ran on: `free`, `same-core`, `cross-core`.
     pub placement: String,

@@ -13,6 +13,7 @@
 mod buffers;
 mod lines;
 mod probe;
+mod trial;
 
 use std::io;
 use std::mem::ManuallyDrop;
@@ -28,6 +29,7 @@ pub use buffers::Chunk;
 pub use lines::Line;
 use lines::{Lines, Op, Tag};
 pub use probe::probe_io_uring;
+pub use trial::try_io_uring;
 
 /// Entries of the submission queue; when it is full it is handed to the kernel.
 const SUBMISSIONS: u32 = 512;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::EngineName;
 use crate::units;
 
 /// What is sent, and how.
@@ -38,6 +39,10 @@ pub(crate) struct WorkloadArgs {
     /// Threads of the load generator
     #[arg(long, value_name = "N", default_value = "1", value_parser = units::count)]
     pub(crate) threads: usize,
+
+    /// The engine of a server of our own, as of serve
+    #[arg(long, value_enum, value_name = "ENGINE", default_value = "auto", ignore_case = true)]
+    pub(crate) engine: EngineName,
 
     /// Wait by asking again and again, at both ends where the server is our own; burns a processor for each thread
     #[arg(long)]

@@ -5,6 +5,7 @@ mod compare;
 pub(crate) mod completions;
 mod connect;
 mod document;
+mod engine;
 mod file;
 mod info;
 mod measure;

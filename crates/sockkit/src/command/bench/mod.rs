@@ -46,7 +46,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let watch = Watch::new(Signals::take()?, told);
     let mut runner = Runner { setup, watch, seeds: fastrand::Rng::with_seed(seed) };
 
-    let survey = Survey::begin(args.workload.placement());
+    let (engine, remark) = measure::engine(&args.workload)?;
+    remark.iter().for_each(|remark| warn(remark));
+    let survey = Survey::begin(args.workload.placement(), engine);
     let Findings { arms, mut warnings, mut failure } = measure_all(args, &mut runner, &arms);
     let interrupted = runner.watch.interrupted();
     // From here on a signal ends it all.

@@ -63,7 +63,9 @@ pub(crate) fn run(mut args: CompareArgs) -> Result<()> {
     let outputs = Outputs::new(&args.outputs)?;
     args.saved.save.as_deref().map(file::check).transpose()?;
     let signals = Signals::take()?;
-    let survey = Survey::begin(args.workload.placement());
+    let (engine, remark) = measure::engine(&args.workload)?;
+    remark.iter().for_each(|remark| warn(remark));
+    let survey = Survey::begin(args.workload.placement(), engine);
     let progress = Progress::new(course.budget.0);
     let findings = course.run(&signals, &progress);
     progress.finish();

@@ -7,7 +7,7 @@ mod text;
 
 use anyhow::Result;
 
-pub(super) use self::probe::{host, kernel, transports};
+pub(super) use self::probe::{host, kernel, transports, why_no_ring};
 pub(super) use self::report::Availability;
 pub(super) use self::sysctl::{SHOWN, Sysctls};
 use crate::cli::InfoArgs;

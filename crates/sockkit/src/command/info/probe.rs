@@ -95,12 +95,17 @@ fn why_no_socket(scheme: &str, error: &io::Error, mptcp_enabled: Option<u64>) ->
 
 fn io_uring(sysctls: &Sysctls) -> Availability {
     sockkit_sys::probe_io_uring()
-        .map_err(|error| why_no_ring(&error, sysctls.number(IO_URING_DISABLED)))
+        .map_err(|error| explain_no_ring(&error, sysctls.number(IO_URING_DISABLED)))
         .into()
 }
 
+/// Why there is no io_uring, with its likely cause on this machine.
+pub(in crate::command) fn why_no_ring(error: &io::Error) -> String {
+    explain_no_ring(error, Sysctls::of_this_machine().number(IO_URING_DISABLED))
+}
+
 /// What io_uring_setup(2) means by an error. `disabled` is the sysctl of Linux 6.6 and later, where it can be read.
-fn why_no_ring(error: &io::Error, disabled: Option<u64>) -> String {
+fn explain_no_ring(error: &io::Error, disabled: Option<u64>) -> String {
     let why = sockkit_core::describe(error);
     let cause = match (Errno::from_raw(error.raw_os_error().unwrap_or_default()), disabled) {
         (Errno::ENOSYS, _) => "this kernel is built or run without it, or a sandbox says so",
@@ -110,6 +115,7 @@ fn why_no_ring(error: &io::Error, disabled: Option<u64>) -> String {
         (Errno::EPERM, Some(2..)) => "kernel.io_uring_disabled is 2",
         (Errno::EPERM | Errno::EACCES, Some(0)) => "disabled by seccomp or a security module",
         (Errno::EPERM | Errno::EACCES, _) => "disabled by seccomp, as container runtimes do, or by a sysctl",
+        (Errno::EINVAL, _) => "this kernel is too old: Linux 6.0 or later",
         (Errno::ENOMEM, _) => "RLIMIT_MEMLOCK is too low for a ring: ulimit -l",
         (Errno::EMFILE, _) => "raise the descriptor limit: ulimit -n",
         _ => return why,
@@ -157,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_ring_that_is_refused_says_why() {
-        let why = |errno: Errno, disabled| why_no_ring(&errno.into(), disabled);
+        let why = |errno: Errno, disabled| explain_no_ring(&errno.into(), disabled);
         for (errno, disabled, cause) in [
             (Errno::ENOSYS, None, "without it"),
             (Errno::EPERM, None, "seccomp, as container runtimes do, or by a sysctl"),

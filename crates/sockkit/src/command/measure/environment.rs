@@ -12,10 +12,8 @@ use sockkit_stats::result::Environment;
 use super::placement;
 use super::ticks::Ticks;
 use crate::cli::Placement;
+use crate::command::engine::Engine;
 use crate::command::info::{self, SHOWN, Sysctls};
-
-/// The engine of the servers that sockkit starts itself.
-const ENGINE: &str = "epoll";
 
 /// Settings beyond those of `sockkit info` that change what is measured.
 const MORE_SYSCTLS: [&str; 4] = [
@@ -34,7 +32,7 @@ pub(crate) struct Survey {
 
 impl Survey {
     /// To be called before anything is loaded: notes the load that was there already, and the time.
-    pub(crate) fn begin(placement: Placement) -> Self {
+    pub(crate) fn begin(placement: Placement, engine: Engine) -> Self {
         let sysctls = Sysctls::of_this_machine();
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let kernel = info::kernel().unwrap_or_default();
@@ -53,7 +51,7 @@ impl Survey {
             load: fs::read_to_string("/proc/loadavg").ok().and_then(|text| load(&text)),
             steal_percent: None,
             versions: versions(),
-            engine: ENGINE.to_owned(),
+            engine: engine.name().to_owned(),
             placement: name(placement).to_owned(),
         };
         Self { environment, ticks: Ticks::now() }
@@ -133,7 +131,7 @@ mod tests {
 
     #[test]
     fn this_machine_says_what_it_is() {
-        let environment = Survey::begin(Placement::SameCore).so_far();
+        let environment = Survey::begin(Placement::SameCore, Engine::Epoll).so_far();
         assert!(environment.started.parse::<Timestamp>().is_ok(), "{}", environment.started);
         assert!(environment.kernel.starts_with("Linux "), "{}", environment.kernel);
         assert!(environment.cores >= 1);

@@ -17,7 +17,7 @@ pub(crate) use environment::Survey;
 pub(crate) use placement::has_two_processors;
 pub(crate) use record::Recorder;
 pub(crate) use repeat::{command, seed};
-pub(crate) use round::{Round, Setup, round};
+pub(crate) use round::{Round, Setup, engine, round};
 #[cfg(test)]
 pub(crate) use saturation::Saturation;
 pub(crate) use ticks::Ticks;

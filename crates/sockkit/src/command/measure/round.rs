@@ -14,12 +14,14 @@ use super::embedded::{Embedded, ServerUsage, usage};
 use super::placement::Processors;
 use super::saturation::{Saturation, saturation};
 use crate::cli::{ModeName, SocketArgs, VerifyName, WorkloadArgs};
+use crate::command::engine::{Engine, choose};
 
 /// What is the same for all arms.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     workload: Workload,
     processors: Processors,
+    engine: Engine,
     /// The process of a server that is not ours, whose cost is wanted.
     server: Option<Pid>,
 }
@@ -60,7 +62,7 @@ impl Setup {
             options: options(&args.socket),
             tuning: tuning(&args.socket),
         };
-        Ok(Self { workload, processors, server: None })
+        Ok(Self { workload, processors, engine: engine(args)?.0, server: None })
     }
 
     /// What is the same for all arms; sizes, connections and depths are not.
@@ -117,13 +119,29 @@ impl Setup {
             Mode::Receive => "chargen",
             _ => "echo",
         };
-        let mut flags = vec![format!("--service={service}"), format!("--workers={}", self.workload.threads)];
+        let mut flags = vec![
+            format!("--service={service}"),
+            format!("--workers={}", self.workload.threads),
+            format!("--engine={}", self.engine.name()),
+        ];
         let options = &self.workload.options;
         flags.extend(options.receive_buffer.map(|bytes| format!("--rcvbuf={bytes}")));
         flags.extend(options.send_buffer.map(|bytes| format!("--sndbuf={bytes}")));
         flags.extend(self.workload.spin.then(|| "--spin".to_owned()));
         flags
     }
+}
+
+/// The engine of servers that are our own, and what is to be said about it. Who spins asks sockets directly, which is for
+/// epoll.
+///
+/// # Errors
+/// As [`choose`].
+pub(crate) fn engine(args: &WorkloadArgs) -> Result<(Engine, Option<String>)> {
+    if args.spin {
+        return Ok((Engine::Epoll, None));
+    }
+    Ok(choose(args.engine, true)?)
 }
 
 /// Runs one.

@@ -12,6 +12,7 @@ use sockkit_stats::result::{
 
 use super::watch::End;
 use crate::cli::{PingArgs, Placement};
+use crate::command::engine::Engine;
 use crate::command::measure::{self, Survey};
 use crate::render::ping as render;
 
@@ -63,7 +64,7 @@ impl Story {
             samples: Vec::new(),
             control: Vec::new(),
         };
-        Self { document, arm, survey: Survey::begin(Placement::Free) }
+        Self { document, arm, survey: Survey::begin(Placement::Free, Engine::Epoll) }
     }
 
     /// The socket is there.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use sockkit_engine::{EpollEngine, Listening, Server, Totals, UringEngine};
 
-use crate::cli::{EngineName, ServeArgs};
+use crate::cli::ServeArgs;
+use crate::command::engine::Engine;
 use crate::render::lines::Lines;
 use crate::render::log::Log;
 use crate::render::{serve as render, warn};
@@ -24,8 +25,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     let plans = plan::plans(args)?;
     let mut config = plan::config(args);
     config.faults = plan::faults(args, &plans)?;
-    for advice in plan::warnings(args, &plans) {
-        warn(&advice);
+    let (engine, remark) = plan::engine(args, &plans)?;
+    for advice in plan::warnings(args, &plans).iter().chain(&remark) {
+        warn(advice);
     }
     if let Some(faults) = &config.faults {
         // There is nobody to tell when stderr is closed.
@@ -42,9 +44,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
         ));
     }
     let listening = server.listening().to_vec();
-    let running = match args.engine {
-        EngineName::Uring => server.start::<UringEngine>()?,
-        EngineName::Auto | EngineName::Epoll => server.start::<EpollEngine>()?,
+    let running = match engine {
+        Engine::Epoll => server.start::<EpollEngine>()?,
+        Engine::Uring => server.start::<UringEngine>()?,
     };
     if let Err(error) = announce(&listening, args.json) {
         // Nobody will ever learn where it listens.

@@ -4,12 +4,13 @@ use std::thread;
 
 use anyhow::Result;
 use sockkit_core::transport::Form;
-use sockkit_core::{Error, ErrorKind, Options, Session, TRANSPORTS, Target};
+use sockkit_core::{Error, ErrorKind, Framing, Options, Session, TRANSPORTS, Target};
 use sockkit_engine::policy::ANSWER_FLOOR;
 use sockkit_engine::services::{Builtin, Greeting};
 use sockkit_engine::{Config, Faults, Limits, Plan, RateLimits};
 
-use crate::cli::{ServeArgs, ServiceName};
+use crate::cli::{EngineName, ServeArgs, ServiceName};
+use crate::command::engine::{Engine, choose};
 use crate::units;
 
 pub(super) fn plans(args: &ServeArgs) -> Result<Vec<Plan<Builtin>>> {
@@ -81,6 +82,20 @@ pub(super) fn config(args: &ServeArgs) -> Config {
     config
 }
 
+/// The engine, and what is to be said about it.
+///
+/// # Errors
+/// As [`choose`].
+pub(super) fn engine(args: &ServeArgs, plans: &[Plan<Builtin>]) -> Result<(Engine, Option<String>)> {
+    let is_tcp = |plan: &Plan<Builtin>| {
+        let traits = plan.target.transport().traits();
+        traits.framing == Framing::Stream && traits.form == Form::HostPort
+    };
+    // What only epoll does needs no other one.
+    let only_epoll = args.spin || !args.faults.fault.is_empty();
+    Ok(choose(args.engine, !only_epoll && plans.iter().any(is_tcp))?)
+}
+
 /// The faults that are asked for.
 ///
 /// # Errors
@@ -134,6 +149,17 @@ pub(super) fn warnings(args: &ServeArgs, plans: &[Plan<Builtin>]) -> Vec<String>
         if plans.iter().any(|plan| passed_by(&plan)) {
             let passed_by = listed(plans.iter().filter(passed_by));
             warnings.push(format!("--fault {} does not apply to {passed_by}", spec.fault.name()));
+        }
+    }
+    let streams = |plan: &Plan<Builtin>| plan.target.transport().traits().framing == Framing::Stream;
+    if args.engine == EngineName::Uring {
+        let why_not = [
+            (args.spin, "--spin asks the sockets directly"),
+            (!args.faults.fault.is_empty(), "faults on purpose are for epoll"),
+            (!plans.iter().any(streams), "no listener carries a stream"),
+        ];
+        if let Some((_, why)) = why_not.iter().find(|(applies, _)| *applies) {
+            warnings.push(format!("--engine uring is not used: {why}"));
         }
     }
     if args.limits.unix_mode != 0o600 && !plans.iter().any(on_path) {
