@@ -8,6 +8,8 @@
 //! What has to be right is in `stream.rs`, without a ring. Faults on purpose and `--spin` are for epoll alone: they delay and
 //! cut what is sent, or ask sockets directly, and neither is a matter of speed by fewer calls.
 
+#[cfg(test)]
+mod simulation;
 mod stream;
 mod wire;
 
