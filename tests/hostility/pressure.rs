@@ -277,6 +277,8 @@ fn a_busy_peer_gets_no_more_than_its_share() {
         "-o",
     ]);
     command.arg(&file).arg(SOCKKIT.path()).args(["serve", "--json", "--workers", "1", "--rcvbuf", "1MiB"]);
+    // The trace is of its calls.
+    command.args(["--engine", "epoll"]);
     command.args(["--tcp", "127.0.0.1:0", "discard@tcp://127.0.0.1:0"]);
     let server = Server::start(command, 2).unwrap_or_else(|not_ready| panic!("{not_ready}"));
     let [echo, discard] = [0, 1].map(|index| server.urls()[index].clone());

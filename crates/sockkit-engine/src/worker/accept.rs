@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use sockkit_core::{Address, Framing, Sharing, UnixName};
-use sockkit_sys::{Line, SockAddr};
+use sockkit_sys::SockAddr;
 
 use super::connection::{Connection, Way, reset};
 use super::polled::{Polled, Ready};
@@ -37,8 +37,6 @@ const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_s
 /// A listener at which connections arrive.
 pub(super) struct Gate<S> {
     pub(super) post: Post<S>,
-    /// Where the ring accepts: its own descriptor of the listener.
-    pub(super) line: Option<Line>,
     /// While it rests: when it is opened again.
     rests_until: Option<Nanos>,
     rest: Duration,
@@ -47,21 +45,12 @@ pub(super) struct Gate<S> {
 
 impl<S> Gate<S> {
     pub(super) fn new(post: Post<S>) -> Self {
-        Self { post, line: None, rests_until: None, rest: REST.0, armed: Armed::default() }
-    }
-
-    /// A connection was taken: the next rest is a short one again.
-    pub(super) fn refresh(&mut self) {
-        self.rest = REST.0;
-    }
-
-    pub(super) fn rests(&self) -> bool {
-        self.rests_until.is_some()
+        Self { post, rests_until: None, rest: REST.0, armed: Armed::default() }
     }
 }
 
 /// What came of one attempt to accept.
-pub(super) enum Outcome {
+enum Outcome {
     Taken,
     /// Over a limit, and closed at once.
     Refused,
@@ -76,9 +65,6 @@ pub(super) enum Outcome {
 impl<S: Service, K: Kit> Worker<S, K> {
     /// Starts to be told of connections.
     pub(super) fn open_gate(&mut self, index: usize) -> nix::Result<()> {
-        if self.accepts_by_ring(index) {
-            return self.open_gate_of_ring(index);
-        }
         let listener = &self.gates[index].post.listener;
         let mut flags = EpollFlags::EPOLLIN;
         if listener.transport().traits().sharing == Sharing::OneSocket {
@@ -98,7 +84,6 @@ impl<S: Service, K: Kit> Worker<S, K> {
 
     /// The server ends: who waits already is still let in.
     pub(super) fn accept_the_rest(&mut self) {
-        self.stop_gates_of_ring();
         for index in 0..self.gates.len() {
             self.accept_some(index, AT_THE_END);
         }
@@ -119,7 +104,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
             }
         }
         if taken > 0 {
-            self.gates[index].refresh();
+            self.gates[index].rest = REST.0;
         }
         if self.shared.admission.settle(claimed, taken) {
             self.shared.raise(Stage::Full);
@@ -127,19 +112,16 @@ impl<S: Service, K: Kit> Worker<S, K> {
     }
 
     fn accept_one(&mut self, index: usize) -> Outcome {
-        self.counters().system_calls.add(1);
-        match self.gates[index].post.listener.take() {
-            Ok((socket, peer)) => self
-                .admit(index, socket, &peer)
-                .unwrap_or_else(|errno| self.accept_failed(index, &io::Error::from(errno))),
-            Err(error) => self.accept_failed(index, &error),
-        }
-    }
-
-    /// What it means that no connection came of an attempt to accept one.
-    pub(super) fn accept_failed(&self, index: usize, error: &io::Error) -> Outcome {
         use Errno::*;
-        match errno(error) {
+        self.counters().system_calls.add(1);
+        let error = match self.gates[index].post.listener.take() {
+            Ok((socket, peer)) => match self.admit(index, socket, &peer) {
+                Ok(outcome) => return outcome,
+                Err(errno) => io::Error::from(errno),
+            },
+            Err(error) => error,
+        };
+        match errno(&error) {
             EAGAIN => Outcome::Empty,
             // accept(2): "errors already pending on the new socket", and what a peer that gave up leaves behind.
             ECONNABORTED | EPROTO | EPERM | ENETDOWN | ENOPROTOOPT | EHOSTDOWN | ENONET | EHOSTUNREACH
@@ -150,14 +132,14 @@ impl<S: Service, K: Kit> Worker<S, K> {
             // EMFILE, ENFILE, ENOBUFS, ENOMEM, and whatever else would come back at once if it were asked again.
             _ => {
                 let listener = self.gates[index].post.listener.url();
-                self.shared.observer.event(&Event::AcceptPaused { listener: &listener, error });
+                self.shared.observer.event(&Event::AcceptPaused { listener: &listener, error: &error });
                 self.counters().accept_paused.add(1);
                 Outcome::Exhausted
             }
         }
     }
 
-    pub(super) fn admit(&mut self, index: usize, socket: OwnedFd, peer: &SockAddr) -> nix::Result<Outcome> {
+    fn admit(&mut self, index: usize, socket: OwnedFd, peer: &SockAddr) -> nix::Result<Outcome> {
         let post = &self.gates[index].post;
         let address = Address::from_kernel(peer).unwrap_or(Address::Unix(UnixName::Unnamed));
         let framing = post.listener.transport().traits().framing;
@@ -227,13 +209,11 @@ impl<S: Service, K: Kit> Worker<S, K> {
         Outcome::Refused
     }
 
-    pub(super) fn rest_gate(&mut self, index: usize) {
-        if self.gates[index].line.is_none() {
-            self.counters().system_calls.add(1);
-            // Level-triggered, the listener would wake us for ever. It cannot be modified (EPOLLEXCLUSIVE), only removed.
-            let _ = self.epoll.delete(&self.gates[index].post.listener);
-        }
+    fn rest_gate(&mut self, index: usize) {
+        self.counters().system_calls.add(1);
         let gate = &mut self.gates[index];
+        // Level-triggered, the listener would wake us for ever. It cannot be modified (EPOLLEXCLUSIVE), only removed.
+        let _ = self.epoll.delete(&gate.post.listener);
         let until = self.now.saturating_add(nanos(gate.rest));
         gate.rest = (gate.rest * 2).min(REST.1);
         gate.rests_until = Some(until);

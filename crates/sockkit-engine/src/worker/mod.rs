@@ -61,8 +61,7 @@ impl Engine for EpollEngine {
     }
 }
 
-/// The engine on io_uring(7), for connections that carry streams and the listeners where they arrive; what else there is, it
-/// does as [`EpollEngine`].
+/// The engine on io_uring(7), for connections that carry streams; what else there is, it does as [`EpollEngine`].
 #[derive(Clone, Copy, Debug)]
 pub struct UringEngine;
 
@@ -318,7 +317,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
         }
         let before = std::mem::replace(&mut self.stage, stage);
         if stage == Stage::Aborting {
-            self.close_gates();
+            self.gates.clear();
             self.drop_datagrams();
             self.end_all(EndReason::Shutdown);
             return;
@@ -328,7 +327,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
             if stage == Stage::Draining {
                 self.accept_the_rest();
             }
-            self.close_gates();
+            self.gates.clear();
             self.end_datagrams(stage == Stage::Draining);
         }
         if stage == Stage::Draining {

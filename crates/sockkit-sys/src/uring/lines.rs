@@ -18,11 +18,11 @@ pub(super) enum Op {
     Receive = 1,
     Send = 2,
     Watch = 4,
-    Accept = 8,
+    Heed = 8,
 }
 
 impl Op {
-    pub(super) const ALL: [Self; 4] = [Self::Receive, Self::Send, Self::Watch, Self::Accept];
+    pub(super) const ALL: [Self; 4] = [Self::Receive, Self::Send, Self::Watch, Self::Heed];
 }
 
 /// What a completion is about, as the kernel gives it back: what was done, on which line, and whether it is about that or

@@ -17,7 +17,7 @@ mod trial;
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::time::{Duration, Instant};
 
@@ -83,13 +83,8 @@ pub enum Completion<C = Chunk> {
     },
     /// What was watched for has come, or the watch has failed.
     Ready,
-    /// Of an accept. While it stays `armed`, more may come without being asked for.
-    Accepted {
-        /// A connection that does not block and is closed on exec, or why there is none (as accept(2)).
-        result: io::Result<OwnedFd>,
-        /// Whether it goes on.
-        armed: bool,
-    },
+    /// What was heeded has come.
+    Heeded,
 }
 
 /// A ring, its descriptors and its memory. Belongs to the thread that made it.
@@ -173,27 +168,26 @@ impl Ring {
         self.push(opcode::PollAdd::new(fd, events as u32).build(), line, Op::Watch);
     }
 
-    /// Accepts connections, until it is stopped or fails. One at a time.
+    /// Has it told, once, when the peer has ended its side or sent urgent data. A receive that goes on may miss what is behind
+    /// the last bytes: it looks for more only where the socket says that there are more bytes (of the end, a Unix socket says
+    /// nothing; of what follows urgent data, TCP).
     ///
     /// # Panics
-    /// If another is under way.
-    pub fn accept(&mut self, line: Line) {
-        let fd = self.begin(line, Op::Accept);
-        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        self.push(opcode::AcceptMulti::new(fd).flags(flags).build(), line, Op::Accept);
+    /// If that is under way.
+    pub fn heed(&mut self, line: Line) {
+        let fd = self.begin(line, Op::Heed);
+        let events = libc::POLLRDHUP | libc::POLLPRI;
+        self.push(opcode::PollAdd::new(fd, events as u32).build(), line, Op::Heed);
     }
 
-    /// Stops a receive or an accept. What has come before is still told, and last of all that it has ended, in most cases
-    /// with `ECANCELED`.
+    /// Stops receiving. What has come before is still told, and last of all that the receive has ended, in most cases with
+    /// `ECANCELED`.
+    ///
+    /// # Panics
+    /// If the line has been retired.
     pub fn stop(&mut self, line: Line) {
+        self.line(line);
         self.cancel(line, Op::Receive);
-        self.cancel(line, Op::Accept);
-    }
-
-    /// Whether a receive or an accept is under way.
-    pub fn is_armed(&mut self, line: Line) -> bool {
-        let open = self.line(line);
-        open.is_under_way(Op::Receive) || open.is_under_way(Op::Accept)
     }
 
     /// Gives a line up: nothing more is told of it, and it is closed as soon as nothing is under way on it.
@@ -203,7 +197,7 @@ impl Ring {
         if open.is_idle() {
             return self.lines.close(line);
         }
-        for op in [Op::Receive, Op::Watch, Op::Accept] {
+        for op in [Op::Receive, Op::Watch, Op::Heed] {
             self.cancel(line, op);
         }
     }
@@ -334,11 +328,7 @@ impl Ring {
                 Completion::Sent { chunk, result }
             }
             Op::Watch => Completion::Ready,
-            // SAFETY: the kernel has just handed out this descriptor, so nobody else owns it.
-            Op::Accept => {
-                let result = result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) });
-                Completion::Accepted { result, armed }
-            }
+            Op::Heed => Completion::Heeded,
         };
         if !retired {
             return Some((token, completion));

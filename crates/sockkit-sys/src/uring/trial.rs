@@ -5,34 +5,27 @@
 //! millisecond at the start in place of bytes that are lost later.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::{Completion, Interest, Line, Receive, Ring};
-use crate::address::{SockAddr, UnixName};
-use crate::call::retry;
-use crate::{bind, connect, local_address, recv, send, socket};
+use crate::{recv, send};
 
 /// How long anything may take that happens at once.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 const BUFFERS: u16 = 8;
 
-/// Sets up a ring, accepts a connection, receives, echoes, stops and closes, and answers what does not work.
+/// Sets up a ring, receives, echoes, stops and closes, and answers what does not work.
 ///
 /// # Errors
 /// As [`Ring::new`] where there can be no ring; with words in place of a number where it does not do what it should.
 pub fn try_io_uring() -> io::Result<()> {
     let mut ring = Ring::new(BUFFERS)?;
-    let (listener, address) = listener()?;
-    let listener = ring.adopt(listener, 0);
-    ring.accept(listener);
-    let peer = socket(libc::AF_UNIX, libc::SOCK_STREAM, 0)?;
-    connect(peer.as_fd(), &address)?;
-    let Completion::Accepted { result, armed: true } = wait(&mut ring, "accept")? else {
-        return Err(broken("accept", "it does not go on"));
-    };
-    let line = ring.adopt(result?, 1);
+    let (ours, peer) = UnixStream::pair()?;
+    let (ours, peer) = (OwnedFd::from(ours), OwnedFd::from(peer));
+    let line = ring.adopt(ours, 0);
     // Twice, because a receive that ends after the first would still echo the first.
     ring.receive(line, Receive::WhenReady);
     for word in [&b"one"[..], b"two"] {
@@ -46,11 +39,8 @@ pub fn try_io_uring() -> io::Result<()> {
     let Completion::Ready = wait(&mut ring, "poll")? else {
         return Err(broken("poll", "it says something else"));
     };
-    ring.stop(listener);
-    expect_end(&mut ring, "accept", libc::ECANCELED)?;
     ring.receive(line, Receive::Always);
     ring.retire(line);
-    ring.retire(listener);
     ring.enter_for(0, Some(PATIENCE))?;
     if ring.next().is_some() {
         return Err(broken("cancel", "what was given up is told of"));
@@ -81,11 +71,10 @@ fn echo(ring: &mut Ring, line: Line, peer: &OwnedFd, word: &[u8]) -> io::Result<
     Ok(())
 }
 
-/// That a receive or an accept ends, with this error.
+/// That a receive ends, with this error.
 fn expect_end(ring: &mut Ring, what: &str, errno: i32) -> io::Result<()> {
     let error = match wait(ring, what)? {
         Completion::Received { result: Err(error), armed: false } => error,
-        Completion::Accepted { result: Err(error), armed: false } => error,
         _ => return Err(broken(what, "it does not end when it should")),
     };
     if error.raw_os_error() == Some(errno) { Ok(()) } else { Err(error) }
@@ -106,17 +95,6 @@ fn wait(ring: &mut Ring, what: &str) -> io::Result<Completion> {
 
 fn broken(what: &str, how: &str) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, format!("{what} does not work on this kernel: {how}"))
-}
-
-/// A listener with a name that the kernel has chosen, and its address.
-fn listener() -> io::Result<(OwnedFd, SockAddr)> {
-    let listener = socket(libc::AF_UNIX, libc::SOCK_STREAM, 0)?;
-    // "If a bind(2) call specifies addrlen as sizeof(sa_family_t), then the socket is autobound to an abstract address."
-    bind(listener.as_fd(), &SockAddr::from_unix(&UnixName::Unnamed)?)?;
-    // SAFETY: listen(2) takes integers only.
-    retry(|| unsafe { libc::listen(listener.as_raw_fd(), 1) })?;
-    let address = local_address(listener.as_fd())?;
-    Ok((listener, address))
 }
 
 #[cfg(test)]

@@ -1,12 +1,19 @@
-//! The io_uring engine: connections that carry streams, and the listeners where they arrive, are on a ring; everything else
-//! stays with epoll, whose descriptor the ring watches as one of many.
+//! The io_uring engine: connections that carry streams are on a ring; everything else stays with epoll, whose descriptor the
+//! ring watches as one of many.
 //!
 //! One call hands the kernel all that the last round decided (sends, receives that start or stop) and brings all that has
-//! happened since. So what a message costs in calls is one divided by how many of them a round has, which is what makes
-//! the difference with many connections, and none with one.
+//! happened since. So what a message costs in calls is one divided by how many of them a round has: a fiftieth with many
+//! connections, and as much as ever with one. To wait until more has happened, so that there are even fewer rounds, makes
+//! everything slower: the peers wait too.
 //!
-//! What has to be right is in `stream.rs`, without a ring. Faults on purpose and `--spin` are for epoll alone: they delay and
-//! cut what is sent, or ask sockets directly, and neither is a matter of speed by fewer calls.
+//! What has to be right is in `stream.rs`, without a ring. What stays with epoll, and why:
+//!
+//! - *Listeners.* An accept that is armed on a ring keeps its socket open for some moments after the process has died, so
+//!   that the next one finds the address in use; it goes by the limit of open files as it was when it was armed; and it does
+//!   not say whose connection it is.
+//! - *Connections with faults*, which delay and cut what is sent, and those of `--spin`, which are asked directly: neither
+//!   gets faster by fewer calls.
+//! - *Messages.* On a ring an empty message and the end look the same.
 
 #[cfg(test)]
 mod simulation;
@@ -15,29 +22,22 @@ mod wire;
 
 use std::os::fd::AsFd;
 
-use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
-use sockkit_core::{Error, Framing};
-use sockkit_sys::{Completion, Interest, Ring, peer_address};
+use sockkit_core::Error;
+use sockkit_sys::{Interest, Ring};
 
 pub(super) use stream::Stream;
 pub(super) use wire::Plug;
 
-use super::accept::Outcome;
-use super::turn::errno;
 use super::{EVENTS, Token, Worker};
 use crate::faults::Kit;
-use crate::server::Stage;
 use crate::services::Service;
 
 /// Buffers of 4 KiB to receive into.
-pub(super) const BUFFERS: u16 = 1024;
+pub(super) const BUFFERS: u16 = 512;
 
 /// Completions that are dealt with before the kernel is entered again.
 const COMPLETIONS: usize = 4096;
-
-/// Rounds in which the listeners may stop when the server ends; they take one.
-const STOPPING: usize = 16;
 
 impl<S: Service, K: Kit> Worker<S, K> {
     /// Serves until the server ends.
@@ -75,86 +75,12 @@ impl<S: Service, K: Kit> Worker<S, K> {
             let Some((token, completion)) = self.ring.as_mut().and_then(Ring::next) else { break };
             match Token::unpack(token) {
                 Token::Epoll => told = true,
-                Token::Gate(index) => self.accepted(index, completion),
                 Token::Connection(slot) => self.completed(slot, completion),
-                Token::Wake | Token::Timer | Token::Datagrams(_) => {}
+                Token::Wake | Token::Timer | Token::Gate(_) | Token::Datagrams(_) => {}
             }
         }
         let calls = self.ring.as_ref().map_or(0, |ring| ring.enters() - before);
         self.counters().system_calls.add(calls);
         Ok(told)
-    }
-
-    /// Whether connections at this listener are accepted by the ring. Where they are counted, for a server that ends after
-    /// so many, each has to be claimed before it is accepted.
-    pub(super) fn accepts_by_ring(&self, index: usize) -> bool {
-        let traits = self.gates[index].post.listener.transport().traits();
-        self.ring.is_some() && traits.framing == Framing::Stream && self.shared.limits.accept.is_none()
-    }
-
-    pub(super) fn open_gate_of_ring(&mut self, index: usize) -> nix::Result<()> {
-        let (Some(ring), Some(gate)) = (&mut self.ring, self.gates.get_mut(index)) else { return Ok(()) };
-        let line = match gate.line {
-            Some(line) => line,
-            None => {
-                let own = gate.post.listener.as_fd().try_clone_to_owned();
-                let own = own.map_err(|error| errno(&error))?;
-                *gate.line.insert(ring.adopt(own, Token::Gate(index).pack()))
-            }
-        };
-        ring.accept(line);
-        Ok(())
-    }
-
-    /// A connection has come, or will not.
-    fn accepted(&mut self, index: usize, completion: Completion) {
-        let Completion::Accepted { result, armed } = completion else { return };
-        let outcome = match result {
-            Ok(socket) => {
-                self.counters().system_calls.add(1);
-                let admitted = match peer_address(socket.as_fd()) {
-                    Ok(peer) => self.admit(index, socket, &peer),
-                    Err(error) => Err(errno(&error)),
-                };
-                admitted.unwrap_or_else(|errno| self.accept_failed(index, &errno.into()))
-            }
-            Err(error) if errno(&error) == Errno::ECANCELED => Outcome::Empty,
-            Err(error) => self.accept_failed(index, &error),
-        };
-        match outcome {
-            Outcome::Taken => self.gates[index].refresh(),
-            Outcome::Exhausted => self.rest_gate(index),
-            Outcome::Refused | Outcome::Failed | Outcome::Empty => {}
-        }
-        if !armed && self.stage == Stage::Serving && !self.gates[index].rests() {
-            // Its descriptor is there already, so this does not fail.
-            let _ = self.open_gate_of_ring(index);
-        }
-    }
-
-    /// The server ends: the ring accepts no more, and who it has accepted is let in.
-    pub(super) fn stop_gates_of_ring(&mut self) {
-        for _ in 0..STOPPING {
-            let Some(ring) = &mut self.ring else { return };
-            let lines = self.gates.iter().filter_map(|gate| gate.line);
-            let mut armed = false;
-            for line in lines {
-                ring.stop(line);
-                armed |= ring.is_armed(line);
-            }
-            // Whatever epoll tells is looked at again once it is watched again.
-            if !armed || self.round_of_ring(0).is_err() {
-                return;
-            }
-        }
-    }
-
-    /// No more connections are taken.
-    pub(super) fn close_gates(&mut self) {
-        for gate in self.gates.drain(..) {
-            if let (Some(line), Some(ring)) = (gate.line, &mut self.ring) {
-                ring.retire(line);
-            }
-        }
     }
 }

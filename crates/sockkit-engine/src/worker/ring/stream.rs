@@ -35,8 +35,11 @@ pub(crate) struct Stream {
     awaits_room: bool,
     /// The last receive found no buffer.
     starved: bool,
-    /// The server ends: what is here already is read, and no more awaited.
+    /// What is here already is to be read to the end, or to where there is nothing more: there is something behind the bytes,
+    /// or the server ends.
     sweeping: bool,
+    /// It will be told if there is something behind the bytes.
+    heeding: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,7 +122,11 @@ impl Stream {
                 self.awaits_room = false;
                 Ok(())
             }
-            Completion::Accepted { .. } => unreachable!("a connection accepts nobody"),
+            Completion::Heeded => {
+                (self.heeding, self.sweeping) = (false, true);
+                self.stop(wire);
+                Ok(())
+            }
         };
         match outcome {
             Ok(()) => self.go_on(peer, wire, books),
@@ -233,6 +240,10 @@ impl Stream {
                 (false, true) => Receive::WhenReady,
                 (false, false) => Receive::Always,
             };
+            if !self.sweeping && !self.heeding {
+                self.heeding = true;
+                wire.begin(Operation::Heed);
+            }
             self.starved = false;
             self.receiving = Receiving::Armed;
             wire.begin(Operation::Receive(how));

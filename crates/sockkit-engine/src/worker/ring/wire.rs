@@ -42,6 +42,8 @@ pub(crate) enum Operation<C> {
     Send(C),
     /// Tell once there is room to send, or sending would fail.
     AwaitRoom,
+    /// Tell once the peer has ended its side, or sent urgent data: a receive that goes on may miss what is behind the bytes.
+    Heed,
     /// End our side. Nothing is told of it.
     Shutdown,
 }
@@ -77,6 +79,7 @@ impl Wire for Plug<'_> {
             Operation::StopReceiving => self.ring.stop(self.line),
             Operation::Send(chunk) => self.ring.send(self.line, chunk),
             Operation::AwaitRoom => self.ring.watch(self.line, Interest::Writable),
+            Operation::Heed => self.ring.heed(self.line),
             // It fails only when the peer is gone, which receiving will tell.
             Operation::Shutdown => drop(shutdown(self.ring.fd(self.line).as_raw_fd(), Shutdown::Write)),
         }

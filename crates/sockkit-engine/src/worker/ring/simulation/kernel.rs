@@ -1,7 +1,7 @@
 //! The kernel's side of a simulated ring: takes operations, and lets them come to something in any order that is legal.
 //!
 //! Legal is: what one operation tells, it tells in order. A receive that was stopped may still bring bytes before it says so,
-//! and one that was not may end without a reason. A send takes fewer bytes than it was given, or none. What became of
+//! and one that was not may end without a reason, or miss an end that is right behind its bytes. A send takes fewer bytes than it was given, or none. What became of
 //! different operations is told in any order, and sooner or later. As with a real ring, an operation is under way until its
 //! last completion has been told, nothing is told of a line that has been retired, and such a line is closed once nothing
 //! is under way on it.
@@ -40,6 +40,8 @@ pub(super) struct Whims {
     pub(super) short: u8,
     /// Has no room just now.
     pub(super) full: u8,
+    /// Misses an end that comes together with bytes.
+    pub(super) deaf: u8,
     /// Ends a receive though more could come; interrupted, or without a reason.
     pub(super) fickle: u8,
     /// Fails for a reason of its own.
@@ -55,6 +57,7 @@ pub(super) struct Line {
     receive: Slot<Receiving>,
     send: Slot<()>,
     watch: Slot<()>,
+    heed: Slot<()>,
     sending: Option<Chunk>,
     stopping: bool,
     retired: bool,
@@ -75,6 +78,8 @@ struct Receiving {
     /// It has not been tried yet.
     fresh: bool,
     stopped: bool,
+    /// It has missed the end.
+    deaf: bool,
 }
 
 #[derive(Debug)]
@@ -83,6 +88,7 @@ enum Begun {
     Stop,
     Send,
     Watch,
+    Heed,
 }
 
 #[derive(Debug)]
@@ -90,6 +96,7 @@ enum Told {
     Received { result: Result<Option<Chunk>, Errno>, armed: bool },
     Sent(Result<usize, Errno>),
     Ready,
+    Heeded,
 }
 
 impl Kernel {
@@ -99,12 +106,12 @@ impl Kernel {
     }
 
     pub(super) fn connect(&mut self, socket: Socket) -> usize {
-        let (receive, send, watch) = (Slot::default(), Slot::default(), Slot::default());
         let line = Line {
             socket,
-            receive,
-            send,
-            watch,
+            receive: Slot::default(),
+            send: Slot::default(),
+            watch: Slot::default(),
+            heed: Slot::default(),
             sending: None,
             stopping: false,
             retired: false,
@@ -117,14 +124,15 @@ impl Kernel {
     /// Takes what was begun. Some of it comes to something at once.
     pub(super) fn enter(&mut self) {
         while let Some((line, begun)) = self.begun.pop_front() {
-            let Line { receive, send, watch, .. } = &mut self.lines[line];
+            let Line { receive, send, watch, heed, .. } = &mut self.lines[line];
             match begun {
                 Begun::Receive(how) => {
-                    receive.active = Some(Receiving { how, fresh: true, stopped: false });
+                    receive.active = Some(Receiving { how, fresh: true, stopped: false, deaf: false });
                 }
                 Begun::Stop => receive.active.iter_mut().for_each(|receiving| receiving.stopped = true),
                 Begun::Send => send.active = Some(()),
                 Begun::Watch => watch.active = Some(()),
+                Begun::Heed => heed.active = Some(()),
             }
             if !self.feels_like(self.whims.late) {
                 self.work(line);
@@ -134,12 +142,13 @@ impl Kernel {
 
     /// Lets what is under way on a line come to something, if it can. Answers whether it has.
     pub(super) fn work(&mut self, line: usize) -> bool {
-        let from = self.rng.usize(..3);
-        (from..from + 3).any(|kind| {
-            let told = match kind % 3 {
+        let from = self.rng.usize(..4);
+        (from..from + 4).any(|kind| {
+            let told = match kind % 4 {
                 0 => self.receive(line),
                 1 => self.send(line),
-                _ => self.look(line),
+                2 => self.look(line),
+                _ => self.heed(line),
             };
             let Some(told) = told else { return false };
             self.told.push_back((line, told));
@@ -167,6 +176,10 @@ impl Kernel {
                 Told::Ready => {
                     line.watch.under_way = false;
                     Completion::Ready
+                }
+                Told::Heeded => {
+                    line.heed.under_way = false;
+                    Completion::Heeded
                 }
             };
             self.say(index, format_args!("tells {completion:?}"));
@@ -239,8 +252,11 @@ impl Kernel {
     }
 
     fn receive(&mut self, index: usize) -> Option<Told> {
-        let Receiving { how, fresh, stopped } = self.lines[index].receive.active?;
-        let inbox = self.lines[index].socket.inbox();
+        let Receiving { how, fresh, stopped, mut deaf } = self.lines[index].receive.active?;
+        let inbox = match self.lines[index].socket.inbox() {
+            Inbox::End if deaf => Inbox::Nothing,
+            inbox => inbox,
+        };
         let end = |result| Some(Told::Received { result, armed: false });
         let told = if self.feels_like(self.whims.fickle) {
             end(Err(if self.rng.bool() { Errno::EINTR } else { Errno::ECANCELED }))
@@ -260,12 +276,15 @@ impl Kernel {
                     self.lines[index].socket.take_error();
                     end(Err(error))
                 }
-                Inbox::Bytes(waiting) => Some(self.bring(index, waiting, how)),
+                Inbox::Bytes(waiting) => {
+                    deaf = self.lines[index].socket.ended && self.feels_like(self.whims.deaf);
+                    Some(self.bring(index, waiting, how))
+                }
             }
         };
         self.lines[index].receive.active = match told {
             Some(Told::Received { armed: false, .. }) => None,
-            _ => Some(Receiving { how, fresh: false, stopped }),
+            _ => Some(Receiving { how, fresh: false, stopped, deaf }),
         };
         told
     }
@@ -308,9 +327,17 @@ impl Kernel {
         Some(Told::Ready)
     }
 
+    fn heed(&mut self, index: usize) -> Option<Told> {
+        let Line { socket, heed, retired, .. } = &mut self.lines[index];
+        let happens = socket.ended || socket.is_broken() || *retired;
+        heed.active.take_if(|()| happens)?;
+        Some(Told::Heeded)
+    }
+
     fn close_if_idle(&mut self, index: usize) {
         let line = &mut self.lines[index];
-        line.closed = !(line.receive.under_way || line.send.under_way || line.watch.under_way);
+        let Line { receive, send, watch, heed, .. } = line;
+        line.closed = !(receive.under_way || send.under_way || watch.under_way || heed.under_way);
     }
 
     fn part_of(&mut self, whole: usize) -> usize {
@@ -385,6 +412,10 @@ impl Wire for Plug<'_> {
             Operation::AwaitRoom => {
                 line.watch.begin("watch");
                 Begun::Watch
+            }
+            Operation::Heed => {
+                line.heed.begin("heed");
+                Begun::Heed
             }
             Operation::Shutdown => {
                 assert!(!line.send.under_way, "our side ends while a send is on its way");

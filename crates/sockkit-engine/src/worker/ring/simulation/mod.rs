@@ -208,6 +208,7 @@ fn whims(rng: &mut Rng) -> Whims {
         late: whim(255),
         short: whim(200),
         full: whim(100),
+        deaf: whim(200),
         fickle: whim(60),
         failing: whim(2),
         eager: whim(100),
