@@ -31,11 +31,12 @@ use socket::Socket;
 use worker::Worker;
 
 use crate::clock::Nanos;
+use crate::counters::{EndReason, Totals};
 use crate::limits::Limits;
 use crate::server::Shared;
 use crate::services::{Builtin, Greeting};
 
-/// Seeds that are tried where nothing else is said.
+/// Seeds that are tried where nothing else is said. They take about a second.
 const SEEDS: Range<u64> = 0..20_000;
 
 /// Rounds in which everything has to have ended once all are willing.
@@ -58,12 +59,20 @@ fn streams_keep_their_word_whatever_the_kernel_does() {
     };
     assert!(!seeds.is_empty(), "no seeds");
     let shared = Shared::without_listeners();
-    for seed in seeds {
+    let mut ended = [0; EndReason::COUNT];
+    for seed in seeds.clone() {
         let reproduction = Reproduction(seed);
-        World::new(seed, &shared, one.is_some()).run();
+        let totals = World::new(seed, &shared, one.is_some()).run();
         std::mem::forget(reproduction);
+        for (sum, count) in ended.iter_mut().zip(totals.connections.ended) {
+            *sum += count;
+        }
     }
     assert_eq!(shared.admission.open(), 0);
+    // Of faults there is no question here. The others are what is checked, so each has to happen, and not just once.
+    let seldom = |reason: &EndReason| *reason != EndReason::Fault && ended[reason.index()] < 100;
+    let seldom: Vec<_> = EndReason::ALL.into_iter().filter(seldom).collect();
+    assert!(seldom.is_empty() || seeds.end - seeds.start < 20_000, "hardly ever: {seldom:?} of {ended:?}");
 }
 
 /// Dropped by a check that has failed, it prints how to see that again.
@@ -117,7 +126,8 @@ impl<'a> World<'a> {
         }
     }
 
-    fn run(mut self) {
+    /// Answers what the server has counted.
+    fn run(mut self) -> Totals {
         for _ in 0..self.steps {
             self.step();
         }

@@ -13,7 +13,7 @@ use super::kernel::{Kernel, Plug};
 use super::pool::Chunk;
 use super::socket::Socket;
 use crate::clock::Nanos;
-use crate::counters::{Counters, EndReason};
+use crate::counters::{Counters, EndReason, Totals};
 use crate::deadlines::{Armed, Deadlines};
 use crate::limits::Limits;
 use crate::peer::{Books, Peer};
@@ -131,8 +131,8 @@ impl<'a> Worker<'a> {
         self.deadlines.next().into_iter().chain(self.grace_ends).min()
     }
 
-    /// All connections have ended: what is left is nothing, and the books say so.
-    pub(super) fn check_books(&self) {
+    /// All connections have ended: what is left is nothing, and the books, which this answers, say so.
+    pub(super) fn check_books(&self) -> Totals {
         let totals = Counters::snapshot([&self.counters]);
         assert_eq!(totals.connections.open(), 0);
         assert_eq!(self.held, 0, "bytes are held for nobody");
@@ -140,6 +140,7 @@ impl<'a> Worker<'a> {
         assert_eq!((totals.bytes.received, totals.bytes.sent), self.bytes);
         let answered = if *self.service == Builtin::Echo { self.bytes.1 } else { 0 };
         assert_eq!(totals.stream.answered, answered);
+        totals
     }
 
     fn completed(&mut self, line: usize, completion: Completion<Chunk>) {
