@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{MsgFlags, SockaddrStorage, getsockname, send};
 use nix::unistd::Pid;
 use sockkit_tests::{
-    PATIENCE, Peer, Pinger, Server, forced_engine, in_netns, need_tool, noise, observe_for, or_skip,
+    PATIENCE, Peer, Pinger, Server, forced_engine, in_netns, need_tool, noise, observe_for, or_skip, skip,
     wait_for_exit, wait_until,
 };
 use std::os::fd::{AsFd, AsRawFd};
