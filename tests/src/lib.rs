@@ -21,7 +21,7 @@ pub use netns::{Spoofer, in_netns, udp_datagrams_received};
 pub use peer::{Peer, PeerOptions, transport_of};
 pub use pinger::Pinger;
 pub use process::{cpu_time, numbered, open_files, open_sockets, raise_file_limit, rss_bytes, wait_for_exit};
-pub use server::{Finished, NotReady, Server, Sockkit, Summary, run_to_end};
+pub use server::{Finished, NotReady, Server, Sockkit, Summary, forced_engine, run_to_end};
 pub use tools::{copy_for_others, find_tool, strace_works, unused_port};
 
 /// How long anything may take that is sure to happen.

@@ -89,9 +89,13 @@ impl Sockkit {
     }
 }
 
-/// The engine on which servers are to run, as a flag: what `SOCKKIT_TEST_ENGINE` says, so that one suite tests each.
+/// The engine on which servers are to run: what `SOCKKIT_TEST_ENGINE` says, so that one suite tests each.
+pub fn forced_engine() -> Option<String> {
+    std::env::var("SOCKKIT_TEST_ENGINE").ok()
+}
+
 fn engine() -> Option<String> {
-    std::env::var("SOCKKIT_TEST_ENGINE").ok().map(|engine| format!("--engine={engine}"))
+    forced_engine().map(|engine| format!("--engine={engine}"))
 }
 
 /// Runs any command to its end, feeding it `input`.

@@ -13,6 +13,8 @@
 mod buffers;
 mod lines;
 mod probe;
+#[cfg(test)]
+mod tests;
 mod trial;
 
 use std::io;
@@ -168,16 +170,17 @@ impl Ring {
         self.push(opcode::PollAdd::new(fd, events as u32).build(), line, Op::Watch);
     }
 
-    /// Has it told, once, when the peer has ended its side or sent urgent data. A receive that goes on may miss what is behind
-    /// the last bytes: it looks for more only where the socket says that there are more bytes (of the end, a Unix socket says
-    /// nothing; of what follows urgent data, TCP).
+    /// Has it told, once, when the peer has ended its side. A receive that goes on may miss an end right behind the last bytes:
+    /// it looks again only where the socket says that there are more bytes, and of the end a Unix socket says nothing.
+    ///
+    /// (TCP says nothing of what is behind urgent data either, which is then received with the next bytes. Watching for
+    /// `POLLPRI` is no help: every arrival is announced with it, and the ring takes that at its word.)
     ///
     /// # Panics
     /// If that is under way.
     pub fn heed(&mut self, line: Line) {
         let fd = self.begin(line, Op::Heed);
-        let events = libc::POLLRDHUP | libc::POLLPRI;
-        self.push(opcode::PollAdd::new(fd, events as u32).build(), line, Op::Heed);
+        self.push(opcode::PollAdd::new(fd, libc::POLLRDHUP as u32).build(), line, Op::Heed);
     }
 
     /// Stops receiving. What has come before is still told, and last of all that the receive has ended, in most cases with
@@ -232,7 +235,7 @@ impl Ring {
     }
 
     /// The next completion, with the token of its line.
-    pub fn next(&mut self) -> Option<(u64, Completion)> {
+    pub fn completion(&mut self) -> Option<(u64, Completion)> {
         loop {
             let entry = self.ring.completion().next()?;
             if let Some(told) = self.digest(&entry) {
@@ -382,7 +385,7 @@ impl Drop for Ring {
         }
         while !self.lines.are_idle() && Instant::now() < end {
             let _ = self.enter_for(1, Some(LAST_WAIT / 10));
-            while let Some((_, completion)) = self.next() {
+            while let Some((_, completion)) = self.completion() {
                 if let Completion::Received { result: Ok(Some(chunk)), .. } | Completion::Sent { chunk, .. } =
                     completion
                 {

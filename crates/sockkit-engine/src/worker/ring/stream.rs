@@ -35,10 +35,10 @@ pub(crate) struct Stream {
     awaits_room: bool,
     /// The last receive found no buffer.
     starved: bool,
-    /// What is here already is to be read to the end, or to where there is nothing more: there is something behind the bytes,
-    /// or the server ends.
+    /// What is here already is to be read to the end, or until nothing is there: the peer has ended its side, or the server
+    /// ends.
     sweeping: bool,
-    /// It will be told if there is something behind the bytes.
+    /// It will be told when the peer has ended its side.
     heeding: bool,
 }
 

@@ -42,7 +42,7 @@ pub(crate) enum Operation<C> {
     Send(C),
     /// Tell once there is room to send, or sending would fail.
     AwaitRoom,
-    /// Tell once the peer has ended its side, or sent urgent data: a receive that goes on may miss what is behind the bytes.
+    /// Tell once the peer has ended its side: a receive that goes on may miss an end right behind the last bytes.
     Heed,
     /// End our side. Nothing is told of it.
     Shutdown,
