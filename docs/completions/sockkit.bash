@@ -97,7 +97,7 @@ _sockkit() {
             return 0
             ;;
         sockkit__subcmd__bench)
-            opts="-h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --duration --warmup --rounds --max-rate-under --max-loss --server-pid --mode --size --connections --depth --rate --poisson --threads --spin --gso --placement --verify --timeout --connect-timeout --seed --nodelay --quickack --rcvbuf --sndbuf --busy-poll --congestion --tos --ttl --interval --json-lines --json --csv --markdown --html --help"
+            opts="-h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --duration --warmup --rounds --max-rate-under --max-loss --server-pid --mode --size --connections --depth --rate --poisson --threads --engine --spin --gso --placement --verify --timeout --connect-timeout --seed --nodelay --quickack --rcvbuf --sndbuf --busy-poll --congestion --tos --ttl --interval --json-lines --json --csv --markdown --html --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -173,6 +173,10 @@ _sockkit() {
                     ;;
                 --threads)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --engine)
+                    COMPREPLY=($(compgen -W "auto epoll uring" -- "${cur}"))
                     return 0
                     ;;
                 --placement)
@@ -295,7 +299,7 @@ _sockkit() {
             return 0
             ;;
         sockkit__subcmd__compare)
-            opts="-h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --budget --quick --blocks --precision --threshold --duration --warmup --plan --save --against --fail-if --fail-on --mode --size --connections --depth --rate --poisson --threads --spin --gso --placement --verify --timeout --connect-timeout --seed --nodelay --quickack --rcvbuf --sndbuf --busy-poll --congestion --tos --ttl --json --csv --markdown --html --help"
+            opts="-h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --budget --quick --blocks --precision --threshold --duration --warmup --plan --save --against --fail-if --fail-on --mode --size --connections --depth --rate --poisson --threads --engine --spin --gso --placement --verify --timeout --connect-timeout --seed --nodelay --quickack --rcvbuf --sndbuf --busy-poll --congestion --tos --ttl --json --csv --markdown --html --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -387,6 +391,10 @@ _sockkit() {
                     ;;
                 --threads)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --engine)
+                    COMPREPLY=($(compgen -W "auto epoll uring" -- "${cur}"))
                     return 0
                     ;;
                 --placement)
@@ -974,7 +982,7 @@ _sockkit() {
             return 0
             ;;
         sockkit__subcmd__serve)
-            opts="-v -h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --service --greeting --verbose --json --stats --spin --accept --duration --grace --exit-with-parent --max-connections --max-connections-per-peer --idle-timeout --write-timeout --linger-timeout --max-queue --max-memory --backlog --rcvbuf --sndbuf --workers --unix-mode --rate-limit --allow-amplification --allow-any-source --fault --fault-seed --help"
+            opts="-v -h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --service --greeting --verbose --json --stats --engine --spin --accept --duration --grace --exit-with-parent --max-connections --max-connections-per-peer --idle-timeout --write-timeout --linger-timeout --max-queue --max-memory --backlog --rcvbuf --sndbuf --workers --unix-mode --rate-limit --allow-amplification --allow-any-source --fault --fault-seed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1014,6 +1022,10 @@ _sockkit() {
                     ;;
                 --stats)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --engine)
+                    COMPREPLY=($(compgen -W "auto epoll uring" -- "${cur}"))
                     return 0
                     ;;
                 --accept)

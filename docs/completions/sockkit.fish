@@ -51,6 +51,9 @@ time\t'Send the seconds since 1900 as 32 bits and close (RFC 868)'
 qotd\t'Send a quote of the day and close (RFC 865)'"
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l greeting -d 'Greet with this text (implies --service greet); {peer} and {host} are filled in [default: Thank you for connecting]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l stats -d 'Print counters while running, at this interval [default: 10s where --stats stands alone]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l engine -d 'What moves the bytes of streams: io_uring, epoll, or what is faster for each listener and can be had here' -r -f -a "auto\t'What is faster, and can be had'
+epoll\t'epoll(7)'
+uring\t'io_uring(7); what it cannot do is an error'"
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l accept -d 'End after so many connections (and datagrams, on datagram listeners), once they are served' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l duration -d 'End after this time, as on SIGTERM; 0 is no limit' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l grace -d 'How long connections may take to end once the server ends; what is left then is reset' -r
@@ -143,6 +146,9 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l connections -d
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l depth -d 'Messages outstanding on each connection, in an open loop the most that may be; a list makes an arm of each [default: 1; in an open loop 1024 over all connections, at least 16 on each]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l rate -d 'Open loop: messages a second over all connections, by a schedule that waits for no answer' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l threads -d 'Threads of the load generator' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l engine -d 'The engine of a server of our own, as of serve' -r -f -a "auto\t'What is faster, and can be had'
+epoll\t'epoll(7)'
+uring\t'io_uring(7); what it cannot do is an error'"
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l placement -d 'On which processors the two ends run; the server only where it is our own [default: free; for compare cross-core where there are two processors, because what the kernel chooses differs from run to run]' -r -f -a "free\t'Wherever the kernel puts them'
 same-core\t'Both on one processor'
 cross-core\t'The server on one, the generator on others'"
@@ -200,6 +206,9 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l connections 
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l depth -d 'Messages outstanding on each connection, in an open loop the most that may be; a list makes an arm of each [default: 1; in an open loop 1024 over all connections, at least 16 on each]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l rate -d 'Open loop: messages a second over all connections, by a schedule that waits for no answer' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l threads -d 'Threads of the load generator' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l engine -d 'The engine of a server of our own, as of serve' -r -f -a "auto\t'What is faster, and can be had'
+epoll\t'epoll(7)'
+uring\t'io_uring(7); what it cannot do is an error'"
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l placement -d 'On which processors the two ends run; the server only where it is our own [default: free; for compare cross-core where there are two processors, because what the kernel chooses differs from run to run]' -r -f -a "free\t'Wherever the kernel puts them'
 same-core\t'Both on one processor'
 cross-core\t'The server on one, the generator on others'"

@@ -3,6 +3,7 @@
 mod bench;
 mod compare;
 mod connect;
+mod engine;
 mod ping;
 mod report;
 mod scripts;

@@ -108,6 +108,12 @@ impl Admission {
         came > 0 && self.due.fetch_sub(came, Ordering::AcqRel) == came
     }
 
+    /// How many connections there are.
+    #[cfg(test)]
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
     fn per_peer(&self) -> MutexGuard<'_, HashMap<PeerKey, usize>> {
         // A worker that panicked held no half-done change: each is a single insertion or removal.
         self.per_peer.lock().unwrap_or_else(PoisonError::into_inner)

@@ -208,6 +208,14 @@ impl Shared {
         bells.push(bell);
     }
 
+    /// That of a server which nobody can reach.
+    #[cfg(test)]
+    pub(crate) fn without_listeners() -> Self {
+        let server =
+            Server::<crate::services::Builtin>::bind(Vec::new(), &Config::default(), Arc::new(crate::Silent));
+        server.expect("an eventfd is all that it takes").shared
+    }
+
     fn bells(&self) -> MutexGuard<'_, Vec<Bell>> {
         // Pushing is all that is done under the lock, so a panic leaves nothing half done.
         self.bells.lock().unwrap_or_else(PoisonError::into_inner)

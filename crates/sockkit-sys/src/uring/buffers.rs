@@ -18,7 +18,7 @@ pub(super) const PROVIDED: usize = 4 << 10;
 const SENDING: usize = 64 << 10;
 
 /// Buffers for sending. What is sent is on its way no longer than a call takes, so a few are enough.
-const SENDERS: usize = 32;
+const SENDERS: usize = 8;
 
 /// The bytes of one buffer that count: some that were received, or some that are to be sent.
 #[derive(Debug, PartialEq, Eq)]

@@ -13,6 +13,8 @@
 mod buffers;
 mod lines;
 mod probe;
+#[cfg(test)]
+mod tests;
 mod trial;
 
 use std::io;
@@ -233,7 +235,7 @@ impl Ring {
     }
 
     /// The next completion, with the token of its line.
-    pub fn next(&mut self) -> Option<(u64, Completion)> {
+    pub fn completion(&mut self) -> Option<(u64, Completion)> {
         loop {
             let entry = self.ring.completion().next()?;
             if let Some(told) = self.digest(&entry) {
@@ -383,7 +385,7 @@ impl Drop for Ring {
         }
         while !self.lines.are_idle() && Instant::now() < end {
             let _ = self.enter_for(1, Some(LAST_WAIT / 10));
-            while let Some((_, completion)) = self.next() {
+            while let Some((_, completion)) = self.completion() {
                 if let Completion::Received { result: Ok(Some(chunk)), .. } | Completion::Sent { chunk, .. } =
                     completion
                 {

@@ -42,7 +42,7 @@ pub fn try_io_uring() -> io::Result<()> {
     ring.receive(line, Receive::Always);
     ring.retire(line);
     ring.enter_for(0, Some(PATIENCE))?;
-    if ring.next().is_some() {
+    if ring.completion().is_some() {
         return Err(broken("cancel", "what was given up is told of"));
     }
     // The receive that was armed must not have kept it open.
@@ -83,7 +83,7 @@ fn expect_end(ring: &mut Ring, what: &str, errno: i32) -> io::Result<()> {
 fn wait(ring: &mut Ring, what: &str) -> io::Result<Completion> {
     let end = Instant::now() + PATIENCE;
     loop {
-        if let Some((_, completion)) = ring.next() {
+        if let Some((_, completion)) = ring.completion() {
             return Ok(completion);
         }
         if Instant::now() >= end {

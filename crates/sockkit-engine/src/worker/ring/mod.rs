@@ -15,6 +15,8 @@
 //!   gets faster by fewer calls.
 //! - *Messages.* On a ring an empty message and the end look the same.
 
+#[cfg(test)]
+mod simulation;
 mod stream;
 mod wire;
 
@@ -70,7 +72,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
         self.go_on_with_carried();
         let mut told = false;
         for _ in 0..COMPLETIONS {
-            let Some((token, completion)) = self.ring.as_mut().and_then(Ring::next) else { break };
+            let Some((token, completion)) = self.ring.as_mut().and_then(Ring::completion) else { break };
             match Token::unpack(token) {
                 Token::Epoll => told = true,
                 Token::Connection(slot) => self.completed(slot, completion),

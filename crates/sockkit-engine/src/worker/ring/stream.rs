@@ -67,11 +67,15 @@ impl Stream {
         wire: &mut W,
         books: &Books<'_>,
     ) -> Turn {
+        let mut turn = Turn::Waits;
         if self.sending.is_none() && !self.awaits_room {
             if let Some((origin, bytes)) = peer.output(books.now) {
-                let Some(chunk) = wire.fill(bytes) else { return Turn::Unfinished };
-                wire.begin(Operation::Send(chunk));
-                self.sending = Some(Sending { origin, lodged: true });
+                if let Some(chunk) = wire.fill(bytes) {
+                    wire.begin(Operation::Send(chunk));
+                    self.sending = Some(Sending { origin, lodged: true });
+                } else {
+                    turn = Turn::Unfinished;
+                }
             } else if !peer.is_settled() {
                 match peer.next(books) {
                     Next::Close => return Turn::Over(EndReason::PeerClosed),
@@ -82,7 +86,7 @@ impl Stream {
             }
         }
         self.receive(peer, wire, books);
-        Turn::Waits
+        turn
     }
 
     /// The server ends: what has come is answered, and no more is awaited.

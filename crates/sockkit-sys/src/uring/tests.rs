@@ -1,0 +1,214 @@
+//! What the kernel does that is easily got wrong, each seen once to lose, to stall or to mix up.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+
+use super::*;
+
+/// A ring, or nothing where there can be none.
+fn ring(buffers: u16) -> Option<Ring> {
+    match Ring::new(buffers) {
+        Ok(ring) => Some(ring),
+        Err(error) => {
+            eprintln!("skipped: no io_uring: {error}");
+            None
+        }
+    }
+}
+
+fn adopt(ring: &mut Ring, token: u64) -> (Line, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    theirs.set_read_timeout(Some(LAST_WAIT)).unwrap();
+    (ring.adopt(ours.into(), token), theirs)
+}
+
+/// The next completion; none if nothing happens for a while.
+fn next(ring: &mut Ring) -> Option<(u64, Completion)> {
+    if let told @ Some(_) = ring.completion() {
+        return told;
+    }
+    ring.enter_for(1, Some(Duration::from_millis(100))).unwrap();
+    ring.completion()
+}
+
+fn bytes_of(ring: &mut Ring) -> (u64, Vec<u8>) {
+    let Some((token, Completion::Received { result: Ok(Some(chunk)), .. })) = next(ring) else {
+        panic!("nothing was received");
+    };
+    let bytes = ring.bytes(&chunk).to_vec();
+    ring.give_back(chunk);
+    (token, bytes)
+}
+
+#[track_caller]
+fn expect_error(ring: &mut Ring, errno: i32) {
+    match next(ring) {
+        Some((_, Completion::Received { result: Err(error), armed: false })) => {
+            assert_eq!(error.raw_os_error(), Some(errno));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Takes all buffers of a ring away.
+fn exhaust(ring: &mut Ring, line: Line, theirs: &mut UnixStream) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    theirs.set_nonblocking(true).unwrap();
+    ring.receive(line, Receive::Always);
+    loop {
+        let _ = theirs.write(&[7; 4096]);
+        match next(ring) {
+            Some((_, Completion::Received { result: Ok(Some(chunk)), .. })) => chunks.push(chunk),
+            Some((_, Completion::Received { result: Err(error), armed: false })) => {
+                assert_eq!(error.raw_os_error(), Some(libc::ENOBUFS));
+                return chunks;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn without_a_buffer_a_receive_fails_at_once_unless_it_waits_first() {
+    let Some(mut ring) = ring(4) else { return };
+    let ((greedy, mut writer), (idle, mut peer)) = (adopt(&mut ring, 1), adopt(&mut ring, 2));
+    let chunks = exhaust(&mut ring, greedy, &mut writer);
+    assert_eq!(chunks.len(), 4);
+    ring.receive(idle, Receive::Always);
+    expect_error(&mut ring, libc::ENOBUFS);
+    ring.receive(idle, Receive::WhenReady);
+    assert!(next(&mut ring).is_none(), "it waits until something has come");
+    chunks.into_iter().for_each(|chunk| ring.give_back(chunk));
+    peer.write_all(b"late").unwrap();
+    assert_eq!(bytes_of(&mut ring), (2, b"late".to_vec()));
+}
+
+#[test]
+fn what_found_no_buffer_is_not_lost() {
+    let Some(mut ring) = ring(4) else { return };
+    let ((greedy, mut writer), (other, mut peer)) = (adopt(&mut ring, 1), adopt(&mut ring, 2));
+    ring.receive(other, Receive::Always);
+    let chunks = exhaust(&mut ring, greedy, &mut writer);
+    peer.write_all(b"kept").unwrap();
+    expect_error(&mut ring, libc::ENOBUFS);
+    chunks.into_iter().for_each(|chunk| ring.give_back(chunk));
+    ring.receive(other, Receive::WhenReady);
+    assert_eq!(bytes_of(&mut ring), (2, b"kept".to_vec()));
+}
+
+#[test]
+#[should_panic(expected = "one Send at a time")]
+fn two_sends_are_never_under_way_on_one_line() {
+    let mut ring = ring(4).expect("one Send at a time: but there is no io_uring here");
+    let (line, _peer) = adopt(&mut ring, 1);
+    let (one, two) = (ring.fill(b"one").unwrap(), ring.fill(b"two").unwrap());
+    ring.send(line, one);
+    ring.send(line, two);
+}
+
+#[test]
+fn a_send_that_finds_no_room_says_so_and_room_is_told() {
+    let Some(mut ring) = ring(4) else { return };
+    let (line, mut peer) = adopt(&mut ring, 1);
+    let mut sent = 0;
+    loop {
+        let chunk = ring.fill(&[1; 64 << 10]).unwrap();
+        ring.send(line, chunk);
+        let Some((_, Completion::Sent { chunk, result })) = next(&mut ring) else { panic!("no send ends") };
+        ring.give_back(chunk);
+        match result {
+            Ok(bytes) => sent += bytes,
+            Err(error) => break assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+    }
+    ring.watch(line, Interest::Writable);
+    assert!(next(&mut ring).is_none(), "there is no room");
+    peer.read_exact(&mut vec![0; sent]).unwrap();
+    assert!(matches!(next(&mut ring), Some((1, Completion::Ready))));
+}
+
+#[test]
+fn a_line_that_is_given_up_is_closed_though_a_receive_is_armed() {
+    let Some(mut ring) = ring(4) else { return };
+    let (line, mut peer) = adopt(&mut ring, 1);
+    ring.receive(line, Receive::Always);
+    ring.heed(line);
+    assert!(next(&mut ring).is_none());
+    ring.retire(line);
+    assert!(next(&mut ring).is_none(), "nothing more is told of it");
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    // Its slot is used again, and what is told is of the new one.
+    let (line, mut peer) = adopt(&mut ring, 2);
+    ring.receive(line, Receive::Always);
+    peer.write_all(b"new").unwrap();
+    assert_eq!(bytes_of(&mut ring), (2, b"new".to_vec()));
+    assert_eq!(ring.stale(), 0);
+}
+
+#[test]
+fn an_end_right_behind_the_last_bytes_is_told() {
+    let Some(mut ring) = ring(4) else { return };
+    let (line, mut peer) = adopt(&mut ring, 1);
+    ring.receive(line, Receive::Always);
+    ring.heed(line);
+    peer.write_all(b"last").unwrap();
+    drop(peer);
+    let (mut bytes, mut heeded) = (Vec::new(), false);
+    while let Some((_, completion)) = next(&mut ring) {
+        match completion {
+            Completion::Received { result: Ok(Some(chunk)), .. } => {
+                bytes.extend_from_slice(ring.bytes(&chunk));
+                ring.give_back(chunk);
+            }
+            Completion::Heeded => heeded = true,
+            _ => {}
+        }
+    }
+    assert!(heeded && bytes == b"last");
+}
+
+#[test]
+fn a_reset_is_an_error_of_the_receive() {
+    let Some(mut ring) = ring(4) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut ours, _) = listener.accept().unwrap();
+    ours.write_all(b"never read").unwrap();
+    peer.peek(&mut [0]).unwrap();
+    let line = ring.adopt(ours.into(), 1);
+    ring.receive(line, Receive::Always);
+    peer.write_all(b"").unwrap();
+    drop(peer);
+    expect_error(&mut ring, libc::ECONNRESET);
+}
+
+#[test]
+fn a_ring_is_dropped_with_everything_under_way() {
+    let Some(mut ring) = ring(4) else { return };
+    let (line, mut peer) = adopt(&mut ring, 1);
+    ring.receive(line, Receive::Always);
+    let _ = next(&mut ring);
+    drop(ring);
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn a_buffer_has_one_owner() {
+    let Some(mut ring) = ring(4) else { return };
+    let (line, mut peer) = adopt(&mut ring, 1);
+    ring.receive(line, Receive::Always);
+    for round in 0..64_u8 {
+        peer.write_all(&[round; 100]).unwrap();
+        let Some((_, Completion::Received { result: Ok(Some(chunk)), .. })) = next(&mut ring) else {
+            panic!("nothing was received");
+        };
+        assert_eq!(ring.bytes(&chunk), [round; 100]);
+        ring.send(line, chunk);
+        assert_eq!(ring.sending(line), [round; 100], "what is sent can still be read");
+        let Some((_, Completion::Sent { chunk, .. })) = next(&mut ring) else { panic!("nothing was sent") };
+        ring.give_back(chunk);
+        assert_eq!(ring.buffers.outstanding(), 0);
+    }
+}
