@@ -7,7 +7,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
@@ -41,6 +41,29 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// [`ErrorKind::Local`] when the source cannot be bound or the path is not a socket, [`ErrorKind::Usage`] for port 0 and
 /// for a source of which no address has the family of an address of the peer.
 pub fn connect(target: &Target, options: &Options, deadline: Deadline) -> Result<Endpoint, Error> {
+    call(target, options, deadline, None)
+}
+
+/// As [`connect`], but given up when `stop` has something to read: at once, or within 50 ms where the backlog of a Unix
+/// listener is full. The look-up of a name ([`Target::is_named`]) goes on regardless.
+///
+/// # Errors
+/// Those of [`connect`], and one of kind [`ErrorKind::Local`] when it was stopped.
+pub fn connect_unless(
+    stop: BorrowedFd<'_>,
+    target: &Target,
+    options: &Options,
+    deadline: Deadline,
+) -> Result<Endpoint, Error> {
+    call(target, options, deadline, Some(stop))
+}
+
+fn call(
+    target: &Target,
+    options: &Options,
+    deadline: Deadline,
+    stop: Option<BorrowedFd<'_>>,
+) -> Result<Endpoint, Error> {
     let transport = target.transport();
     let mut addresses = alternate(target.resolve(Role::Client, deadline)?);
     if addresses.iter().any(|address| address.port() == Some(0)) {
@@ -64,7 +87,7 @@ pub fn connect(target: &Target, options: &Options, deadline: Deadline) -> Result
             return Err(Error::new(ErrorKind::Usage, "bind to", typed, why));
         }
     }
-    let mut race = Race { transport, options, source, attempts: Vec::new(), last_error: None };
+    let mut race = Race { transport, options, stop, source, attempts: Vec::new(), last_error: None };
     let mut waiting = addresses.iter();
     loop {
         let next = waiting.next();
@@ -93,6 +116,7 @@ pub fn connect(target: &Target, options: &Options, deadline: Deadline) -> Result
 struct Race<'a> {
     transport: &'static dyn Transport,
     options: &'a Options,
+    stop: Option<BorrowedFd<'a>>,
     source: Vec<Address>,
     attempts: Vec<(OwnedFd, Address)>,
     last_error: Option<Error>,
@@ -120,7 +144,7 @@ impl Race<'_> {
             return Ok(Some(Endpoint::unconnected(transport, socket, address.clone())));
         }
         let result = match address {
-            Address::Unix(_) => connect_unix(&socket, address, deadline),
+            Address::Unix(_) => connect_unix(&socket, address, deadline, self.stop),
             Address::Inet(_) => {
                 address.to_kernel().and_then(|kernel| sockkit_sys::connect(socket.as_fd(), &kernel))
             }
@@ -143,6 +167,8 @@ impl Race<'_> {
     fn wait(&mut self, until: Deadline) -> Result<Option<Endpoint>, Error> {
         let mut polled: Vec<PollFd<'_>> =
             self.attempts.iter().map(|(socket, _)| PollFd::new(socket.as_fd(), PollFlags::POLLOUT)).collect();
+        // Behind them, so that an attempt and what poll(2) says of it have one place.
+        polled.extend(self.stop.map(|stop| PollFd::new(stop, PollFlags::POLLIN)));
         match poll(&mut polled, until.poll_timeout()) {
             Ok(0) | Err(Errno::EINTR) => return Ok(None),
             Ok(_) => {}
@@ -150,6 +176,9 @@ impl Race<'_> {
         }
         let ready = polled.iter().position(|fd| fd.revents().is_some_and(|flags| !flags.is_empty()));
         let Some(ready) = ready else { return Ok(None) };
+        if ready == self.attempts.len() {
+            return Err(Error::io("connect to", self.transport.scheme(), &Errno::EINTR.into()));
+        }
         let (socket, address) = self.attempts.remove(ready);
         let error = getsockopt(&socket, sockopt::SocketError).unwrap_or(libc::EIO);
         if error == 0 {
@@ -206,23 +235,39 @@ fn is_group(address: &SocketAddr) -> bool {
 /// The longest that a Unix connect(2) is told to wait, whatever the deadline: `SO_SNDTIMEO` has bounds of its own.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// How long it waits between two looks at whether it is to stop.
+const GLANCE: Duration = Duration::from_millis(50);
+
 /// A Unix connect(2) that has to wait for room in the backlog answers `EAGAIN` to a socket that does not block, and
 /// nothing can be polled for; so it blocks, for as long as `SO_SNDTIMEO` allows.
-fn connect_unix(socket: &OwnedFd, address: &Address, deadline: Deadline) -> io::Result<()> {
-    if deadline.has_passed() {
-        return Err(io::ErrorKind::TimedOut.into());
-    }
-    // 0 means no limit (socket(7)), so what is left of a deadline is at least a microsecond.
-    let micros = deadline.remaining().map_or(0, |left| left.min(LONGEST).as_micros().max(1) as i64);
-    setsockopt(socket, sockopt::SendTimeout, &TimeVal::microseconds(micros))?;
+fn connect_unix(
+    socket: &OwnedFd,
+    address: &Address,
+    deadline: Deadline,
+    stop: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let kernel = address.to_kernel()?;
+    let longest = if stop.is_some() { GLANCE } else { LONGEST };
     let flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
     fcntl(socket, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
-    let result = sockkit_sys::connect(socket.as_fd(), &address.to_kernel()?);
+    let result = loop {
+        if deadline.has_passed() {
+            break Err(io::ErrorKind::TimedOut.into());
+        }
+        // 0 means no limit (socket(7)), so what is left of a deadline is at least a microsecond.
+        let left = deadline.remaining().map_or(longest, |left| left.min(longest));
+        let micros = left.as_micros().max(1) as i64;
+        setsockopt(socket, sockopt::SendTimeout, &TimeVal::microseconds(micros))?;
+        match sockkit_sys::connect(socket.as_fd(), &kernel) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => break result,
+        }
+        if stop.is_some_and(|stop| Deadline::after(Duration::ZERO).wait(stop, PollFlags::POLLIN).is_ok()) {
+            break Err(Errno::EINTR.into());
+        }
+    };
     fcntl(socket, FcntlArg::F_SETFL(flags))?;
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
-        result => result,
-    }
+    result
 }
 
 fn same_family(a: &Address, b: &Address) -> bool {
@@ -295,6 +340,11 @@ fn alternate(addresses: Vec<Address>) -> Vec<Address> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use nix::sys::socket::Backlog;
+
     use super::*;
     use crate::listener::listen;
 
@@ -360,6 +410,24 @@ mod tests {
         let target = format!("tcp://:{port}").parse().unwrap();
         let endpoint = connect(&target, &options, Deadline::after_secs(5)).unwrap();
         assert!(endpoint.local().unwrap().to_string().starts_with("127.0.0.2:"));
+    }
+
+    #[test]
+    fn a_wait_for_a_backlog_ends_when_it_is_to_stop() {
+        let directory = tempfile::tempdir().unwrap();
+        let target: Target = format!("unix:{}", directory.path().join("s").display()).parse().unwrap();
+        let listener = UnixListener::bind(directory.path().join("s")).unwrap();
+        // As many as there is room for, and one that finds none.
+        nix::sys::socket::listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        let (stop, mut told) = UnixStream::pair().unwrap();
+        let call = |seconds| {
+            let deadline = Deadline::after_secs(seconds);
+            connect_unless(stop.as_fd(), &target, &Options::default(), deadline)
+        };
+        let _first = call(10).unwrap();
+        assert_eq!(call(0).unwrap_err().kind(), ErrorKind::TimedOut);
+        told.write_all(b"x").unwrap();
+        assert_eq!(call(3600).unwrap_err().raw_os_error(), Some(libc::EINTR));
     }
 
     #[test]

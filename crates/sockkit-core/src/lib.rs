@@ -79,7 +79,7 @@ pub mod transport;
 mod unix_path;
 
 pub use address::{Address, UnixName};
-pub use connect::connect;
+pub use connect::{connect, connect_unless};
 pub use deadline::Deadline;
 pub use endpoint::{Endpoint, Received};
 pub use error::{Error, ErrorKind, describe};

@@ -68,6 +68,11 @@ impl Target {
         &self.place
     }
 
+    /// Whether it has the name of a host or of a service, for which the resolver is asked: that can take long.
+    pub fn is_named(&self) -> bool {
+        self.place.is_named()
+    }
+
     /// The addresses that the text stands for, best first. Numbers and paths are read here; names of hosts and
     /// services are asked of getaddrinfo(3), which is given until the deadline.
     ///

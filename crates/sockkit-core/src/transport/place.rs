@@ -75,6 +75,13 @@ impl Place {
         }
     }
 
+    /// Whether [`Place::resolve`] has to ask the resolver.
+    pub(crate) fn is_named(&self) -> bool {
+        let Self::Inet(host, port) = self else { return false };
+        let is_number = |name: &str| name.contains(':') || name.parse::<Ipv4Addr>().is_ok();
+        matches!(port, Port::Service(_)) || matches!(host, Host::Named(name) if !is_number(name))
+    }
+
     pub(crate) fn resolve(
         &self,
         transport: &'static dyn Transport,
@@ -363,6 +370,17 @@ mod tests {
         let found = target.resolve(Role::Client, Deadline::after_secs(5));
         let shown = found.map(|list| list.iter().map(Address::to_string).collect());
         shown.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_resolver_is_asked_for_names_only() {
+        for text in ["", ":7", "127.0.0.1:7", "[::1]:7", "[fe80::1%lo]:7", "<broadcast>:7"] {
+            assert!(!Place::parse(Form::HostPort, text).unwrap().is_named(), "{text}");
+        }
+        for text in ["localhost:7", "127.0.0.1:echo", "2130706433:7", "1.2.3:7"] {
+            assert!(Place::parse(Form::HostPort, text).unwrap().is_named(), "{text}");
+        }
+        assert!(!Place::parse(Form::Path, "localhost").unwrap().is_named());
     }
 
     #[test]

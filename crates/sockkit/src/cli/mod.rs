@@ -12,7 +12,9 @@ mod serve;
 mod targets;
 mod workload;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use bench::BenchArgs;
 pub(crate) use compare::{CompareArgs, FailIf, Typed};
@@ -41,18 +43,31 @@ pub(crate) struct Cli {
 impl Cli {
     /// What the process was called with. Prints what is wrong with it, or the help that it asks for, and exits then.
     pub(crate) fn read() -> Self {
-        Self::parse_from(outputs::settle(&Self::command(), std::env::args_os().collect()))
+        Self::understand(std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
     }
 
     /// What a command line meant that was written down, if it still means anything.
     pub(crate) fn reread(words: Vec<String>) -> Option<Self> {
-        let words = words.into_iter().map(Into::into).collect();
-        Self::try_parse_from(outputs::settle(&Self::command(), words)).ok()
+        Self::understand(words.into_iter().map(Into::into).collect()).ok()
+    }
+
+    fn understand(words: Vec<OsString>) -> Result<Self, clap::Error> {
+        let mut cli = Self::command();
+        // The options of the others would take longer to list than a greeting takes. Whoever names none may want help,
+        // which tells what each does.
+        match words.get(1).and_then(|name| cli.find_subcommand_mut(name)) {
+            Some(named) => named.build(),
+            None => cli.get_subcommands_mut().for_each(clap::Command::build),
+        }
+        let words = outputs::settle(&cli, words);
+        let mut matches = cli.try_get_matches_from_mut(words)?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut cli))
     }
 }
 
 /// Each is described where its arguments are; a word here would hide that.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     Connect(Box<ConnectArgs>),

@@ -9,16 +9,31 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use sockkit_core::{Deadline, Endpoint, Error, Options, Target, Transport, connect};
+use sockkit_core::{Deadline, Endpoint, Error, Options, Target, Transport, connect, connect_unless};
 
 use super::signals::Signals;
 
-/// One attempt, on a thread of its own: names are looked up and Unix sockets connected in calls that cannot be ended,
-/// and nobody who presses Ctrl-C wants to wait for them.
+/// One attempt. Nobody who presses Ctrl-C wants to wait for it.
 ///
 /// # Errors
 /// On the outside, a signal, or trouble with waiting; on the inside, those of [`connect`].
 pub(super) fn open(
+    target: &Target,
+    options: &Options,
+    deadline: Deadline,
+    signals: &Signals,
+) -> Result<Result<Endpoint, Error>> {
+    let is_named = target.is_named() || options.source.as_ref().is_some_and(Target::is_named);
+    if is_named {
+        return open_aside(target, options, deadline, signals);
+    }
+    let result = connect_unless(signals.as_fd(), target, options, deadline);
+    signals.check()?;
+    Ok(result)
+}
+
+/// The same on a thread of its own: names are looked up in a call that cannot be ended.
+fn open_aside(
     target: &Target,
     options: &Options,
     deadline: Deadline,

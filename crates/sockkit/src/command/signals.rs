@@ -1,7 +1,6 @@
 //! Signals that end a client's run: read, not delivered, so that the path of a source is removed and the last word is
 //! said.
 
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result};
@@ -34,11 +33,8 @@ impl Signals {
 
     /// As [`Signals::take`], and others too.
     pub(super) fn take_with(others: &[Signal]) -> Result<Self> {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let mut set = SigSet::empty();
-        for signal in ENDING.iter().chain(others).filter(|signal| !is_ignored(&status, **signal)) {
-            set.add(*signal);
-        }
+        let all = ENDING.iter().chain(others);
+        let set: SigSet = all.filter(|signal| !sockkit_sys::is_ignored(**signal as i32)).copied().collect();
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
             .context("cannot read signals")?;
         set.thread_block().context("cannot block signals")?;
@@ -70,13 +66,6 @@ impl Drop for Signals {
     }
 }
 
-/// Whether `SigIgn` of proc_pid_status(5), a mask in hexadecimal, has the signal.
-fn is_ignored(status: &str, signal: Signal) -> bool {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0);
-    mask >> (signal as i32 - 1) & 1 == 1
-}
-
 #[cfg(test)]
 mod tests {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -94,12 +83,5 @@ mod tests {
         assert_eq!(poll(&mut polled, PollTimeout::from(5000u16)), Ok(1));
         assert_eq!(signals.check(), Err(Interrupted(Signal::SIGTERM)));
         assert_eq!(signals.check(), Ok(()));
-    }
-
-    #[test]
-    fn what_is_ignored_stays_ignored() {
-        let status = "Name:\tx\nSigIgn:\t0000000000000003\nSigCgt:\t0000000000004000\n";
-        assert!(is_ignored(status, Signal::SIGHUP) && is_ignored(status, Signal::SIGINT));
-        assert!(!is_ignored(status, Signal::SIGTERM) && !is_ignored("", Signal::SIGINT));
     }
 }
