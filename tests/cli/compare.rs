@@ -337,7 +337,14 @@ fn a_saved_result_is_a_baseline() {
         document.arms.iter().map(|arm| (arm.target.clone(), arm.size)).collect()
     };
     assert_eq!(key(&document), key(&saved), "no target was typed, so they are those of the file");
-    assert_eq!(document.verdicts.len(), 4 * 4);
+    // A busy machine may leave rounds too few messages for a p99.
+    let told = |document: &Document, arm: usize, metric: Metric| {
+        document.arms[arm].samples.iter().any(|sample| metric.of(sample).is_some())
+    };
+    let both = |arm, metric| told(&document, arm, metric) && told(&saved, arm, metric);
+    let pairs = (0..4).flat_map(|arm| Metric::ALL.map(|metric| both(arm, metric)));
+    assert_eq!(document.verdicts.len(), pairs.filter(|&both| both).count());
+    assert!(document.verdicts.len() >= 3 * 4, "each arm has all others");
     assert!(
         document
             .verdicts

@@ -15,6 +15,7 @@ use sockkit_sys::{Ancillary, Batch, Datagram, Features, SendFailure, SockAddr, r
 use super::appetite::Appetite;
 use super::late::{Fate, Late};
 use super::turn::errno;
+use super::vigil::Vigil;
 use super::{Token, Worker};
 use crate::bucket::RateLimit;
 use crate::clock::{Nanos, nanos};
@@ -65,6 +66,7 @@ pub(super) struct Datagrams<S, D> {
 struct Socket<S> {
     post: Post<S>,
     appetite: Appetite,
+    vigil: Vigil,
     /// Whether what came as one may be received as one, and is not yet.
     may_coalesce: bool,
     /// Receives that failed, one after another.
@@ -102,6 +104,7 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
                         && post.listener.transport().traits().segments,
                     post,
                     appetite: Appetite::default(),
+                    vigil: Vigil::default(),
                     failures: 0,
                     overflow: 0,
                     asked: 0,
@@ -144,11 +147,13 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
         let Some(batch) = batch else { return Turn::Empty };
         let fd = socket.post.listener.as_fd();
         let wanted = books.shared.admission.claim(socket.appetite.size as u64) as usize;
-        books.counters().system_calls.add(u64::from(wanted > 0));
         let received = match wait {
             _ if wanted == 0 => Ok(0),
-            Wait::No | Wait::Never(_) => batch.receive(fd, wanted),
-            Wait::ForOne => batch.wait_and_receive(fd, wanted),
+            Wait::No | Wait::Never(_) => {
+                books.counters().system_calls.add(1);
+                batch.receive(fd, wanted)
+            }
+            Wait::ForOne => socket.vigil.keep(batch, fd, wanted, &books.counters().system_calls),
         };
         let count = *received.as_ref().unwrap_or(&0);
         // What ends a wait: on an internet socket nothing else has no source, on a Unix socket only an empty datagram of

@@ -17,6 +17,7 @@ mod ring;
 mod spin;
 mod timer;
 mod turn;
+mod vigil;
 
 use std::sync::Arc;
 
