@@ -1,16 +1,22 @@
 //! `sockkit connect` from end to end, against our server and against peers made for the purpose.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
+use nix::unistd::Pid;
 use sockkit_core::{Framing, TRANSPORTS};
-use sockkit_tests::{PATIENCE, Peer, in_netns, need_tool, noise, or_skip, unused_port, wait_for_exit};
-use std::os::fd::AsRawFd;
+use sockkit_tests::{
+    PATIENCE, Peer, in_netns, need_tool, noise, or_skip, unused_port, wait_for_exit, wait_until,
+};
 
 use crate::{SOCKKIT, parts};
 
@@ -170,19 +176,7 @@ fn t106_silence_is_no_success() {
 fn t106_a_black_hole_ends_with_the_deadline() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("full");
-    let address = UnixAddr::new(&path).expect("an address");
-    let full = socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None).expect("a socket");
-    bind(full.as_raw_fd(), &address).expect("bind");
-    listen(&full, Backlog::new(0).expect("a backlog")).expect("listen");
-    let mut waiting = Vec::new();
-    loop {
-        let client =
-            socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).expect("a socket");
-        if connect(client.as_raw_fd(), &address).is_err() {
-            break;
-        }
-        waiting.push(client);
-    }
+    let _full = full_backlog(&path);
     let begin = Instant::now();
     let url = format!("unix:{}", path.display());
     let (code, _, stderr) = parts(&SOCKKIT.run(&["connect", &url, "-m", "x", "--connect-timeout", "300ms"]));
@@ -194,6 +188,58 @@ fn t106_a_black_hole_ends_with_the_deadline() {
     // It is connected, by the kernel, and nothing comes.
     let (code, _, stderr) = parts(&SOCKKIT.run(&["connect", &url, "-m", "x", "--timeout", "300ms"]));
     assert_eq!(code, Some(4), "{stderr}");
+}
+
+/// A Unix listener that never accepts, and those who wait for it: as many as it has room for.
+fn full_backlog(path: &Path) -> Vec<OwnedFd> {
+    let address = UnixAddr::new(path).expect("an address");
+    let full = socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None).expect("a socket");
+    bind(full.as_raw_fd(), &address).expect("bind");
+    listen(&full, Backlog::new(0).expect("a backlog")).expect("listen");
+    let mut all = vec![full];
+    loop {
+        let client =
+            socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).expect("a socket");
+        if connect(client.as_raw_fd(), &address).is_err() {
+            return all;
+        }
+        all.push(client);
+    }
+}
+
+/// Ctrl-C while nobody takes the call.
+#[test]
+fn a_signal_ends_a_connect_that_waits() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("full");
+    let _full = full_backlog(&path);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    listen(&listener, Backlog::new(0).expect("a backlog")).expect("listen");
+    let address = listener.local_addr().expect("an address");
+    let mut waiting = Vec::new();
+    while let Ok(client) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        waiting.push(client);
+    }
+    for url in [format!("unix:{}", path.display()), format!("tcp://{address}")] {
+        let args = ["connect", &url, "-m", "x", "--connect-timeout", "1h"];
+        let mut client = SOCKKIT.command(&args).spawn().expect("start");
+        wait_until("it reads signals", || blocks(client.id(), Signal::SIGINT));
+        kill(Pid::from_raw(client.id().cast_signed()), Signal::SIGINT).expect("signal it");
+        let status = wait_for_exit(&mut client, PATIENCE);
+        if status.is_none() {
+            let _ = client.kill();
+            let _ = client.wait();
+        }
+        assert_eq!(status.and_then(|status| status.signal()), Some(Signal::SIGINT as i32), "{url}");
+    }
+}
+
+/// Whether a process has blocked a signal: `SigBlk` of proc_pid_status(5), a mask in hexadecimal.
+fn blocks(pid: u32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("a mask");
+    let mask = u64::from_str_radix(mask.trim(), 16).expect("a number");
+    mask >> (signal as i32 - 1) & 1 == 1
 }
 
 /// T106: routes that lead nowhere, in a network of our own.

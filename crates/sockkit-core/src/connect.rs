@@ -44,8 +44,8 @@ pub fn connect(target: &Target, options: &Options, deadline: Deadline) -> Result
     call(target, options, deadline, None)
 }
 
-/// As [`connect`], but given up when `stop` has something to read: at once, or within 50 ms where the backlog of a Unix
-/// listener is full. The look-up of a name ([`Target::is_named`]) goes on regardless.
+/// As [`connect`], but given up when `stop` has something to read: at once, or some 50 ms later where the backlog of a
+/// Unix listener is full. The look-up of a name ([`Target::is_named`]) goes on regardless.
 ///
 /// # Errors
 /// Those of [`connect`], and one of kind [`ErrorKind::Local`] when it was stopped.
@@ -235,7 +235,7 @@ fn is_group(address: &SocketAddr) -> bool {
 /// The longest that a Unix connect(2) is told to wait, whatever the deadline: `SO_SNDTIMEO` has bounds of its own.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// How long it waits between two looks at whether it is to stop.
+/// How long it waits between two looks at whether it is to stop, for whom Ctrl-C seems to work at once.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// A Unix connect(2) that has to wait for room in the backlog answers `EAGAIN` to a socket that does not block, and

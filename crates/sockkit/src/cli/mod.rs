@@ -51,13 +51,20 @@ impl Cli {
         Self::understand(words.into_iter().map(Into::into).collect()).ok()
     }
 
+    /// The command line with what each command does, and its options: [`CommandFactory::command`] has names only.
+    pub(crate) fn whole() -> clap::Command {
+        let mut cli = Self::command();
+        cli.get_subcommands_mut().for_each(clap::Command::build);
+        cli
+    }
+
     fn understand(words: Vec<OsString>) -> Result<Self, clap::Error> {
         let mut cli = Self::command();
-        // The options of the others would take longer to list than a greeting takes. Whoever names none may want help,
-        // which tells what each does.
+        // To list the options of the others would take longer than a greeting. Whoever names none may want help, which
+        // tells of all.
         match words.get(1).and_then(|name| cli.find_subcommand_mut(name)) {
             Some(named) => named.build(),
-            None => cli.get_subcommands_mut().for_each(clap::Command::build),
+            None => cli = Self::whole(),
         }
         let words = outputs::settle(&cli, words);
         let mut matches = cli.try_get_matches_from_mut(words)?;

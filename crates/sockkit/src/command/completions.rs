@@ -27,7 +27,7 @@ const EXAMPLES: &str = "Examples:\n";
 /// The completion script of a shell.
 pub(crate) fn script(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "sockkit", &mut script);
+    clap_complete::generate(shell, &mut Cli::whole(), "sockkit", &mut script);
     script
 }
 
