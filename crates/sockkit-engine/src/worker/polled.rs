@@ -24,10 +24,6 @@ const TURN: usize = 256 << 10;
 /// Bytes of a stream asked for in one read.
 const READ: usize = 64 << 10;
 
-/// Bytes that the kernel is asked to throw away at a time: uncopied, they take so little that a whole receive buffer is no
-/// more than a turn.
-const DISCARD: usize = 4 << 20;
-
 /// Bytes that a send counts for at least: many small ones take their time too.
 const SEND: usize = 1 << 10;
 
@@ -215,7 +211,8 @@ impl Polled {
                 return Ok(());
             }
             let size = match self.unread {
-                true => DISCARD,
+                // Uncopied, so there is no buffer to be filled and none to be too small.
+                true => *budget,
                 false => room.min(READ).min(*budget).min(scratch.len()),
             };
             books.counters.system_calls.add(1);
