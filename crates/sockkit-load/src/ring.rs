@@ -22,8 +22,8 @@ use crate::stream::Stream;
 use crate::window::Window;
 use crate::workload::{Pacing, Workload};
 
-/// With more, a thread has more buffers than a ring can have.
-const MOST: usize = 1 << 14;
+/// With more, the buffers of a thread would take more than 8 MiB, and its second descriptors many of those that are allowed.
+const MOST: usize = 1024;
 
 /// Bytes of a buffer, to receive into or to send from.
 const BUFFER: usize = 4 << 10;

@@ -149,6 +149,7 @@ impl Stream {
         Err(Error::new(ErrorKind::Broken, "receive from", self.endpoint.url(), why))
     }
 
+    /// Takes them in.
     fn take(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, mut bytes: &[u8]) {
         let (size, before) = (self.content.size(), self.answered);
         let mut batch = Batch::default();
@@ -321,7 +322,6 @@ impl Line for Stream {
         let received = sockkit_sys::recv(self.endpoint.as_fd(), &mut buffers.input);
         let now_ns = clock::now_ns();
         let left = match received {
-            // Nothing is owed any more, and nothing will be asked.
             Ok(0) => {
                 self.ended(recorder, now_ns)?;
                 Left::NotEvenTheEnd
