@@ -24,13 +24,13 @@ use crate::waiter::{EVENTS, Waiter};
 use crate::window::Window;
 
 /// Longer than this nobody sleeps, so that the end of a run is noticed.
-const DOZE_NS: u64 = 20_000_000;
+pub(crate) const DOZE_NS: u64 = 20_000_000;
 
 /// How often a line receives in one turn, while each receive fills the buffer.
 const IN_A_ROW: usize = 8;
 
 /// How long outstanding answers are waited for after a run was cut short.
-const HURRY_NS: u64 = 20_000_000;
+pub(crate) const HURRY_NS: u64 = 20_000_000;
 
 /// One connection, or one socket where there are none.
 pub(crate) trait Line {
@@ -330,7 +330,7 @@ impl<'a, L: Line> Crowd<'a, L> {
 
     fn check_silence(&mut self, recorder: &mut Recorder<'_>) -> Result<(), Error> {
         let now_ns = clock::now_ns();
-        self.next_check_ns = now_ns + (self.timeout_ns / 16).clamp(1_000_000, 50_000_000);
+        self.next_check_ns = now_ns + check_every_ns(self.timeout_ns);
         for index in 0..self.lines.len() {
             self.lines[index].check_silence(recorder, self.settled_ns)?;
             if !self.in_agenda[index] && self.lines[index].has_room() {
@@ -363,6 +363,11 @@ impl<'a, L: Line> Crowd<'a, L> {
         // However much keeps coming, there is an end.
         self.settled_ns >= last_ns || now_ns >= last_ns.saturating_add(self.timeout_ns)
     }
+}
+
+/// How often it is looked for peers that are silent.
+pub(crate) fn check_every_ns(timeout_ns: u64) -> u64 {
+    (timeout_ns / 16).clamp(1_000_000, 50_000_000)
 }
 
 /// An error of this machine's own.

@@ -17,6 +17,7 @@ mod open;
 mod outcome;
 mod ping;
 mod recorder;
+mod ring;
 mod run;
 mod schedule;
 mod stream;

@@ -108,6 +108,8 @@ pub(crate) struct Report {
     pub(crate) failure: Option<Error>,
     /// How many messages left as one at most, at the end.
     pub(crate) segments: usize,
+    /// Whether its connections were on a ring.
+    pub(crate) ring: bool,
 }
 
 /// The books of one thread.
@@ -132,6 +134,7 @@ pub(crate) struct Recorder<'a> {
     pub(crate) delivered_ns: Option<u64>,
     failure: Option<Error>,
     pub(crate) segments: usize,
+    pub(crate) ring: bool,
     first_corruption: Option<(u64, String)>,
     longest_ns: u64,
     newest_answered_ns: u64,
@@ -158,6 +161,7 @@ impl<'a> Recorder<'a> {
             delivered_ns: None,
             failure: None,
             segments: 1,
+            ring: false,
             first_corruption: None,
             longest_ns: 0,
             newest_answered_ns: 0,
@@ -318,6 +322,7 @@ impl<'a> Recorder<'a> {
             delivered_ns: self.delivered_ns,
             failure: self.failure,
             segments: self.segments,
+            ring: self.ring,
         }
     }
 }

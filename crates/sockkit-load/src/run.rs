@@ -229,6 +229,7 @@ fn outcome(
     if workload.gso {
         options.gso = reports.iter().map(|report| report.segments as u64).min();
     }
+    options.engine = reports.iter().any(|report| report.ring).then(|| "uring".to_owned());
     let open = matches!(workload.pacing, Pacing::Open { .. });
     let failure = reports.iter_mut().find_map(|report| report.failure.take());
     let first = reports.iter().filter_map(|report| report.first_corruption.as_ref()).min();

@@ -126,11 +126,30 @@ impl Stream {
         [first..end.min(length), 0..end.saturating_sub(length)]
     }
 
-    fn broken(&self, operation: &'static str, error: &io::Error) -> Error {
+    pub(crate) fn broken(&self, operation: &'static str, error: &io::Error) -> Error {
         Error::io(operation, self.endpoint.url(), error)
     }
 
-    /// Takes in bytes that came at `now_ns`.
+    /// Bytes came at `now_ns`.
+    pub(crate) fn heard(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, bytes: &[u8]) {
+        let was_full = !self.has_room();
+        self.heard_ns = now_ns;
+        self.take(recorder, now_ns, bytes);
+        if was_full && self.has_room() {
+            self.pace.freed(now_ns);
+        }
+    }
+
+    /// The peer has ended the connection, which it may once nothing is owed any more and nothing will be asked.
+    pub(crate) fn ended(&self, recorder: &Recorder<'_>, now_ns: u64) -> Result<(), Error> {
+        if self.answered == self.next && now_ns >= recorder.span().end_ns {
+            return Ok(());
+        }
+        let why = "it has closed the connection";
+        Err(Error::new(ErrorKind::Broken, "receive from", self.endpoint.url(), why))
+    }
+
+    /// Takes them in.
     fn take(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, mut bytes: &[u8]) {
         let (size, before) = (self.content.size(), self.answered);
         let mut batch = Batch::default();
@@ -207,7 +226,7 @@ impl Stream {
     }
 
     /// Writes into `output` what is to be sent next, and marks the messages that begin in it as sent now.
-    fn gather(&mut self, output: &mut [u8], now_ns: u64) -> usize {
+    pub(crate) fn gather(&mut self, output: &mut [u8], now_ns: u64) -> usize {
         let (mut sequence, mut filled) = (self.written, 0);
         if self.written_bytes > 0 {
             filled = self.content.write(sequence, self.written_bytes, output);
@@ -235,9 +254,39 @@ impl Stream {
         }
     }
 
+    /// Whether there is something to be sent.
+    pub(crate) fn has_more(&self) -> bool {
+        self.written < self.next
+    }
+
+    /// So many bytes have left.
+    pub(crate) fn left(&mut self, bytes: usize) {
+        let reached = self.written_bytes + bytes;
+        self.written += (reached / self.content.size()) as u64;
+        self.written_bytes = reached % self.content.size();
+    }
+
+    /// Begins the messages that are due before `limit_ns`, as far as there is room for them.
+    pub(crate) fn begin(&mut self, recorder: &mut Recorder<'_>, now_ns: u64, limit_ns: u64) {
+        if self.answered == self.next {
+            self.heard_ns = now_ns;
+        }
+        let before = self.next;
+        if self.pace.schedule.is_open() {
+            while !self.pace.blocked && self.has_room() && self.pace.schedule.due_ns() < limit_ns {
+                let slot = self.slot(self.next);
+                self.times[slot][1] = self.pace.take(recorder, now_ns);
+                self.next += 1;
+            }
+        } else if limit_ns > 0 {
+            self.next = self.answered + self.depth;
+        }
+        recorder.outstanding += (self.next - before) as usize;
+    }
+
     /// Hands over to the kernel what it takes.
     fn flush(&mut self, recorder: &mut Recorder<'_>, output: &mut [u8], now_ns: u64) -> Result<(), Error> {
-        while self.written < self.next {
+        while self.has_more() {
             let filled = self.gather(output, now_ns);
             recorder.calls += 1;
             let taken = match sockkit_sys::send(self.endpoint.as_fd(), &output[..filled]) {
@@ -245,9 +294,7 @@ impl Stream {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(self.broken("send to", &error)),
             };
-            let reached = self.written_bytes + taken;
-            self.written += (reached / self.content.size()) as u64;
-            self.written_bytes = reached % self.content.size();
+            self.left(taken);
             if taken < filled {
                 self.pace.blocked = true;
                 break;
@@ -275,19 +322,12 @@ impl Line for Stream {
         let received = sockkit_sys::recv(self.endpoint.as_fd(), &mut buffers.input);
         let now_ns = clock::now_ns();
         let left = match received {
-            // Nothing is owed any more, and nothing will be asked.
-            Ok(0) if self.answered == self.next && now_ns >= recorder.span().end_ns => Left::NotEvenTheEnd,
             Ok(0) => {
-                let why = "it has closed the connection";
-                return Err(Error::new(ErrorKind::Broken, "receive from", self.endpoint.url(), why));
+                self.ended(recorder, now_ns)?;
+                Left::NotEvenTheEnd
             }
             Ok(length) => {
-                let was_full = !self.has_room();
-                self.heard_ns = now_ns;
-                self.take(recorder, now_ns, &buffers.input[..length]);
-                if was_full && self.has_room() {
-                    self.pace.freed(now_ns);
-                }
+                self.heard(recorder, now_ns, &buffers.input[..length]);
                 if length < buffers.input.len() { Left::Nothing } else { Left::More }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Left::NotEvenTheEnd,
@@ -303,20 +343,7 @@ impl Line for Stream {
         now_ns: u64,
         limit_ns: u64,
     ) -> Result<(), Error> {
-        if self.answered == self.next {
-            self.heard_ns = now_ns;
-        }
-        let before = self.next;
-        if self.pace.schedule.is_open() {
-            while !self.pace.blocked && self.has_room() && self.pace.schedule.due_ns() < limit_ns {
-                let slot = self.slot(self.next);
-                self.times[slot][1] = self.pace.take(recorder, now_ns);
-                self.next += 1;
-            }
-        } else if limit_ns > 0 {
-            self.next = self.answered + self.depth;
-        }
-        recorder.outstanding += (self.next - before) as usize;
+        self.begin(recorder, now_ns, limit_ns);
         match self.pace.blocked {
             true => Ok(()),
             false => self.flush(recorder, &mut buffers.output, now_ns),

@@ -1,5 +1,6 @@
 //! What the tests of several modules need: a workload to begin from, and servers that do wrong on purpose.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +15,17 @@ use sockkit_sys::Features;
 use tempfile::TempDir;
 
 use crate::workload::{Mode, Pacing, Tuning, Verify, Workload};
+
+thread_local! {
+    static FEATURES: Cell<Features> = Cell::new(Features::default());
+}
+
+/// Runs a test with all that can be on a ring on one.
+pub(crate) fn on_a_ring(test: fn()) {
+    let before = FEATURES.replace(Features { ring_from: 1, ..Features::default() });
+    test();
+    FEATURES.set(before);
+}
 
 /// Round trips of 64 bytes on one connection, for a short time. Answers that come in a burst to a thread without a
 /// processor find room.
@@ -38,7 +50,7 @@ pub(crate) fn workload() -> Workload {
         options,
         tuning: Tuning::default(),
         gso: false,
-        features: Features::default(),
+        features: FEATURES.get(),
     }
 }
 

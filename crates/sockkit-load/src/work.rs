@@ -12,6 +12,7 @@ use crate::crowd::{Crowd, Line};
 use crate::datagram::{self, Datagram};
 use crate::message::Content;
 use crate::recorder::{Recorder, Report};
+use crate::ring::{self, Ringed};
 use crate::stream::{self, Stream};
 use crate::window::Window;
 use crate::workload::{Mode, Pacing, Workload};
@@ -53,6 +54,12 @@ impl<'a, L: Line> Driver<'a> for Crowd<'a, L> {
     }
 }
 
+impl<'a> Driver<'a> for Ringed<'a> {
+    fn drive(self: Box<Self>, recorder: Recorder<'a>) -> Result<Report, Error> {
+        Self::drive(*self, recorder)
+    }
+}
+
 /// Prepares a thread's work: everything that takes memory is taken now.
 pub(crate) fn prepare<'a>(
     share: Share,
@@ -74,13 +81,19 @@ pub(crate) fn prepare<'a>(
     Ok(match framing {
         Framing::Stream => {
             let line = |endpoint, content, connection| Stream::new(endpoint, content, connection, workload);
-            crowd(share, workload, window, line, stream::Buffers::new(workload))?
+            let ring = ring::set_up(&share.endpoints, workload);
+            let lines = lines(share, workload, line);
+            match ring {
+                Some(ring) => Box::new(Ringed::new(lines, ring, window, nanos(workload.timeout))),
+                None => crowd(lines, workload, window, stream::Buffers::new(workload))?,
+            }
         }
         Framing::Message => {
             let line = |endpoint, content, connection| {
                 Datagram::new(endpoint, content, connection, workload, any_answer)
             };
-            crowd(share, workload, window, line, datagram::Buffers::new(workload, any_answer))?
+            let lines = lines(share, workload, line);
+            crowd(lines, workload, window, datagram::Buffers::new(workload, any_answer))?
         }
     })
 }
@@ -109,22 +122,24 @@ fn alone<'a>(
     })
 }
 
+/// The connections of a thread.
+fn lines<L>(share: Share, workload: &Workload, line: impl Fn(Endpoint, Content, u64) -> L) -> Vec<L> {
+    let content = Content::new(workload.seed, 0, workload.size);
+    let numbers = share.connections.map(|connection| connection as u64);
+    numbers
+        .zip(share.endpoints)
+        .map(|(connection, endpoint)| line(endpoint, content.on_connection(connection), connection))
+        .collect()
+}
+
 fn crowd<'a, L: Line + 'a>(
-    share: Share,
+    lines: Vec<L>,
     workload: &'a Workload,
     window: &'a Window,
-    line: impl Fn(Endpoint, Content, u64) -> L,
     buffers: L::Buffers,
 ) -> Result<Box<dyn Driver<'a> + 'a>, Error>
 where
     L::Buffers: 'a,
 {
-    let content = Content::new(workload.seed, 0, workload.size);
-    let numbers = share.connections.map(|connection| connection as u64);
-    let lines = numbers
-        .zip(share.endpoints)
-        .map(|(connection, endpoint)| line(endpoint, content.on_connection(connection), connection))
-        .collect();
-    let timeout_ns = nanos(workload.timeout);
-    Ok(Box::new(Crowd::new(lines, buffers, window, timeout_ns, workload.spin)?))
+    Ok(Box::new(Crowd::new(lines, buffers, window, nanos(workload.timeout), workload.spin)?))
 }

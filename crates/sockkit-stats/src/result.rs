@@ -264,6 +264,9 @@ pub struct Options {
     /// Datagrams that left as one at most, and came so where the peer does the same (`UDP_SEGMENT`, UDP GSO), where that
     /// was asked for: 1 if the kernel refused it.
     pub gso: Option<u64>,
+    /// What the client moves its bytes by, where it is not one call for each: `uring`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// Whether connect(2) was called, so that the kernel need not look up the way for each message.
     pub connected: bool,
 }

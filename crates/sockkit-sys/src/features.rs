@@ -1,6 +1,6 @@
-//! What the kernel offers for moving several datagrams at once, and can be without.
+//! What the kernel offers for moving several messages at once, and can be without.
 //!
-//! Each of the three has two sides, on and off, that answer the same questions: off, the answer is 1. So who asks how
+//! Each of those for datagrams has two sides, on and off, that answer the same questions: off, the answer is 1. So who asks how
 //! many messages a call moves, or how many datagrams leave as one, never asks whether they can.
 
 use std::os::fd::BorrowedFd;
@@ -16,6 +16,8 @@ pub struct Features {
     pub gro: bool,
     /// `UDP_SEGMENT`, udp(7): datagrams to one peer leave as one.
     pub gso: bool,
+    /// From how many streams on a thread a client that loads them does so by io_uring(7); `usize::MAX` is never.
+    pub ring_from: usize,
 }
 
 /// Bytes that leave as one at most: what an IPv4 datagram holds.
@@ -24,9 +26,12 @@ pub(crate) const JOINED_BYTES: usize = 65_507;
 /// Datagrams that leave as one at most. Kernels before 6.9 take 64, and are never asked for more than they delivered.
 pub(crate) const SEGMENTS: usize = 128;
 
+/// From so many on, one call for a whole round is worth more than what an operation takes more than a call.
+const RING_FROM: usize = 64;
+
 impl Default for Features {
     fn default() -> Self {
-        Self { mmsg: true, gro: true, gso: true }
+        Self { mmsg: true, gro: true, gso: true, ring_from: RING_FROM }
     }
 }
 

@@ -35,4 +35,4 @@ pub use socket::{
     accept, bind, connect, discard, local_address, peer_address, receive_message, receive_queue_drops, recv,
     recv_waiting, refuse_descriptors, send, send_queue, send_to, socket,
 };
-pub use uring::{Chunk, Completion, Interest, Line, Receive, Ring, probe_io_uring, try_io_uring};
+pub use uring::{Chunk, Completion, Interest, Line, Receive, Ring, Sizes, probe_io_uring, try_io_uring};

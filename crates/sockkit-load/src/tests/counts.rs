@@ -126,7 +126,7 @@ fn flip(
 }
 
 #[test]
-fn wrong_bytes_of_a_stream_are_found_and_the_run_goes_on() {
+pub(super) fn wrong_bytes_of_a_stream_are_found_and_the_run_goes_on() {
     for scheme in ["tcp", "unix"] {
         for (connections, depth, size) in [(1, 1, 64), (1, 16, 64), (3, 2, 1000), (1, 1, 5000), (2, 3, 7)] {
             let corrupted = Arc::new(AtomicU64::new(0));
@@ -154,7 +154,7 @@ fn wrong_bytes_of_a_stream_are_found_and_the_run_goes_on() {
 }
 
 #[test]
-fn sampling_and_not_looking_see_less() {
+pub(super) fn sampling_and_not_looking_see_less() {
     let corrupted = Arc::new(AtomicU64::new(0));
     // Of the messages with a number that can be divided by 100 one, and the last byte of others.
     let server = Server::new(by_name("tcp"), flip(64 * 7, &corrupted));
@@ -173,7 +173,7 @@ fn sampling_and_not_looking_see_less() {
 }
 
 #[test]
-fn a_stream_that_has_lost_its_place_ends_in_time() {
+pub(super) fn a_stream_that_has_lost_its_place_ends_in_time() {
     for scheme in ["tcp", "unix"] {
         for (insert, connections, depth) in
             [(true, 1, 1), (true, 2, 8), (false, 1, 8), (false, 2, 8), (false, 1, 1)]

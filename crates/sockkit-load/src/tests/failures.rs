@@ -32,7 +32,7 @@ fn a_peer_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_peer_that_closes_breaks_the_run() {
+pub(super) fn a_peer_that_closes_breaks_the_run() {
     for scheme in ["tcp", "unix", "unix-seqpacket"] {
         for (connections, depth, spin) in [(1, 1, false), (1, 1, true), (1, 16, false), (4, 2, false)] {
             // More than can be outstanding, so that some have been answered by then.
@@ -95,7 +95,7 @@ fn the_end_is_not_taken_for_an_empty_message() {
 }
 
 #[test]
-fn a_stream_that_falls_silent_times_out() {
+pub(super) fn a_stream_that_falls_silent_times_out() {
     for scheme in ["tcp", "unix"] {
         for (connections, depth, spin) in [(1, 1, false), (1, 1, true), (1, 4, false), (3, 2, false)] {
             let mut left = 5;

@@ -3,6 +3,7 @@
 mod counts;
 mod failures;
 mod oneway;
+mod ring;
 mod timing;
 
 use std::time::{Duration, Instant};
@@ -107,7 +108,7 @@ fn several_datagrams_leave_as_one_to_a_peer_that_knows_nothing_of_it() {
     }
     let open = Workload { gso: true, pacing: open(2000.0), depth: 100, ..workload() };
     assert_clean(&run(server.target(), &open, &mut Nobody).unwrap());
-    let without = Features { mmsg: false, gro: false, gso: false };
+    let without = Features { mmsg: false, gro: false, gso: false, ..Features::default() };
     let outcome =
         run(server.target(), &Workload { gso: true, depth: 8, features: without, ..workload() }, &mut Nobody);
     let outcome = outcome.unwrap();

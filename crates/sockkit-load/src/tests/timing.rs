@@ -85,7 +85,7 @@ fn a_stall_at_the_end_counts_in_full() {
 }
 
 #[test]
-fn a_known_delay_is_recovered() {
+pub(super) fn a_known_delay_is_recovered() {
     let delay = Duration::from_millis(20);
     for scheme in ["tcp", "udp", "unix-seqpacket"] {
         let server = Server::new(by_name(scheme), move |message: &[u8]| {

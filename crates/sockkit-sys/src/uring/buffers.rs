@@ -7,6 +7,7 @@
 
 use std::io;
 use std::ptr::{self, NonNull};
+use std::slice;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
@@ -14,11 +15,17 @@ use io_uring::types::BufRingEntry;
 /// Bytes that a provided buffer holds.
 pub(super) const PROVIDED: usize = 4 << 10;
 
-/// Bytes that a buffer for sending holds.
-const SENDING: usize = 64 << 10;
-
-/// Buffers for sending. What is sent is on its way no longer than a call takes, so a few are enough.
-const SENDERS: usize = 8;
+/// The buffers of a ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// How many there are to receive into, of 4 KiB each: a power of two.
+    pub receivers: u16,
+    /// How many there are for sending. What is sent is on its way no longer than a call takes, so as many are enough as
+    /// sends begin between two calls.
+    pub senders: u16,
+    /// Bytes that one of those holds.
+    pub sending: usize,
+}
 
 /// The bytes of one buffer that count: some that were received, or some that are to be sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,25 +53,29 @@ pub(super) struct Buffers {
     /// The ring of provided buffers as the kernel sees it: an entry a buffer, and the tail in what the first leaves free.
     entries: Region,
     provided: u16,
+    /// Bytes that a buffer for sending holds.
+    sending: usize,
     tail: u16,
     owners: Box<[Owner]>,
     spare: Vec<u16>,
 }
 
 impl Buffers {
-    /// So many provided buffers, a power of two, all of them the kernel's.
-    pub(super) fn new(provided: u16) -> io::Result<Self> {
+    /// The provided buffers are all the kernel's.
+    pub(super) fn new(Sizes { receivers: provided, senders, sending }: Sizes) -> io::Result<Self> {
         assert!(provided.is_power_of_two(), "the kernel wants a power of two");
-        let count = usize::from(provided);
-        let mut owners = vec![Owner::Nobody; count + SENDERS];
+        let end = provided.checked_add(senders).expect("buffers have numbers of 16 bits");
+        let (count, senders) = (usize::from(provided), usize::from(senders));
+        let mut owners = vec![Owner::Nobody; count + senders];
         owners[..count].fill(Owner::Chunk);
         let mut buffers = Self {
-            memory: Region::new(count * PROVIDED + SENDERS * SENDING)?,
+            memory: Region::new(count * PROVIDED + senders * sending)?,
             entries: Region::new(count * size_of::<BufRingEntry>())?,
             provided,
+            sending,
             tail: 0,
             owners: owners.into(),
-            spare: (provided..).take(SENDERS).collect(),
+            spare: (provided..end).rev().collect(),
         };
         for buffer in 0..provided {
             buffers.give_back(Chunk { buffer, length: 0 });
@@ -86,12 +97,22 @@ impl Buffers {
 
     /// Copies as much of `bytes` as fits into a buffer for sending; `None` while all are in use.
     pub(super) fn fill(&mut self, bytes: &[u8]) -> Option<Chunk> {
+        self.fill_with(|buffer| {
+            let length = bytes.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&bytes[..length]);
+            length
+        })
+    }
+
+    /// Has `write` fill a buffer for sending from the front, and answer how far; `None` while all are in use.
+    pub(super) fn fill_with(&mut self, write: impl FnOnce(&mut [u8]) -> usize) -> Option<Chunk> {
         let buffer = self.spare.pop()?;
         self.pass(buffer, Owner::Nobody, Owner::Chunk);
-        let length = bytes.len().min(SENDING);
-        // SAFETY: the buffer has room for `length` bytes, and it is ours: the kernel has not got it, and `bytes`, which
-        // outlives the call, is not in it, because nobody has had its chunk.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.address(buffer).as_ptr(), length) };
+        // SAFETY: the buffer has room for so many bytes, which began as zeros, and it is ours: the kernel has not got it,
+        // nobody has its chunk yet, and `&mut self` keeps everybody else away while it is written to.
+        let bytes = unsafe { slice::from_raw_parts_mut(self.address(buffer).as_ptr(), self.sending) };
+        let length = write(bytes);
+        assert!(length <= self.sending, "more was written than there is room for");
         Some(Chunk { buffer, length: length as u32 })
     }
 
@@ -101,7 +122,7 @@ impl Buffers {
         assert!(chunk.length as usize <= self.capacity(chunk.buffer), "it is a chunk of another ring");
         // SAFETY: so many bytes of the buffer were written, by the kernel or by `fill`, and nobody writes while it is a
         // chunk's or is sent: for that it has to be passed on first, which takes `&mut self`.
-        unsafe { std::slice::from_raw_parts(self.address(chunk.buffer).as_ptr(), chunk.length as usize) }
+        unsafe { slice::from_raw_parts(self.address(chunk.buffer).as_ptr(), chunk.length as usize) }
     }
 
     /// The kernel is to read the chunk: where it is and how long, until [`Buffers::sent`].
@@ -156,14 +177,14 @@ impl Buffers {
     }
 
     fn capacity(&self, buffer: u16) -> usize {
-        if buffer < self.provided { PROVIDED } else { SENDING }
+        if buffer < self.provided { PROVIDED } else { self.sending }
     }
 
     fn address(&self, buffer: u16) -> NonNull<u8> {
         let (buffer, provided) = (usize::from(buffer), usize::from(self.provided));
         let offset = match buffer.checked_sub(provided) {
             None => buffer * PROVIDED,
-            Some(sender) => provided * PROVIDED + sender * SENDING,
+            Some(sender) => provided * PROVIDED + sender * self.sending,
         };
         assert!(offset < self.memory.length, "there is no buffer {buffer}");
         // SAFETY: the offset is within the region.

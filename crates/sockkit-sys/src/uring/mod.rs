@@ -27,7 +27,7 @@ use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 
 use buffers::Buffers;
-pub use buffers::Chunk;
+pub use buffers::{Chunk, Sizes};
 pub use lines::Line;
 use lines::{Lines, Op, Tag};
 pub use probe::probe_io_uring;
@@ -101,14 +101,16 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Sets up a ring with so many buffers of 4 KiB to receive into, a power of two. Features that an older kernel lacks
-    /// are left out where that costs only time.
+    /// Sets up a ring with its buffers. Features that an older kernel lacks are left out where that costs only time.
     ///
     /// # Errors
     /// As [`probe_io_uring`]; `EINVAL` where the kernel is older than Linux 5.19 and does not know rings of buffers.
-    pub fn new(buffers: u16) -> io::Result<Self> {
+    ///
+    /// # Panics
+    /// If the receivers are no power of two, or there are more than 65,535 buffers.
+    pub fn new(sizes: Sizes) -> io::Result<Self> {
         let ring = set_up()?;
-        let buffers = Buffers::new(buffers)?;
+        let buffers = Buffers::new(sizes)?;
         let (entries, count) = buffers.entries();
         // SAFETY: the entries are whole pages that live as long as `buffers`, which is dropped after the ring is closed.
         unsafe { ring.submitter().register_buf_ring_with_flags(entries, count, GROUP, 0) }?;
@@ -219,6 +221,14 @@ impl Ring {
     /// A chunk with as many of these bytes as one holds; `None` while too many sends are under way.
     pub fn fill(&mut self, bytes: &[u8]) -> Option<Chunk> {
         self.buffers.fill(bytes)
+    }
+
+    /// A chunk that `write` has filled from the front, as far as it answers; `None` while too many sends are under way.
+    ///
+    /// # Panics
+    /// If it answers more than there is room for.
+    pub fn fill_with(&mut self, write: impl FnOnce(&mut [u8]) -> usize) -> Option<Chunk> {
+        self.buffers.fill_with(write)
     }
 
     /// Gives back a chunk.
@@ -347,7 +357,11 @@ impl Ring {
         None
     }
 
-    fn enter_for(&mut self, wanted: u32, time: Option<Duration>) -> io::Result<()> {
+    /// The same, and waits no longer than so.
+    ///
+    /// # Errors
+    /// As [`Ring::enter`].
+    pub fn enter_for(&mut self, wanted: u32, time: Option<Duration>) -> io::Result<()> {
         let time = time.map(io_uring::types::Timespec::from);
         let arguments = Arguments {
             mask: 0,

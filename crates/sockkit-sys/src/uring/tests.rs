@@ -6,9 +6,9 @@ use std::os::unix::net::UnixStream;
 
 use super::*;
 
-/// A ring, or nothing where there can be none.
-fn ring(buffers: u16) -> Option<Ring> {
-    match Ring::new(buffers) {
+/// A ring with so many buffers to receive into, or nothing where there can be none.
+fn ring(receivers: u16) -> Option<Ring> {
+    match Ring::new(Sizes { receivers, senders: 8, sending: 64 << 10 }) {
         Ok(ring) => Some(ring),
         Err(error) => {
             eprintln!("skipped: no io_uring: {error}");

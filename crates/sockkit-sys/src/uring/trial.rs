@@ -9,13 +9,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use super::{Completion, Interest, Line, Receive, Ring};
+use super::{Completion, Interest, Line, Receive, Ring, Sizes};
 use crate::{recv, send};
 
 /// How long anything may take that happens at once.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-const BUFFERS: u16 = 8;
+const BUFFERS: Sizes = Sizes { receivers: 8, senders: 8, sending: 4 << 10 };
 
 /// Sets up a ring, receives, echoes, stops and closes, and answers what does not work.
 ///

@@ -24,7 +24,7 @@ use std::os::fd::AsFd;
 
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use sockkit_core::Error;
-use sockkit_sys::{Interest, Ring};
+use sockkit_sys::{Interest, Ring, Sizes};
 
 pub(super) use stream::Stream;
 pub(super) use wire::Plug;
@@ -33,8 +33,8 @@ use super::{EVENTS, Token, Worker};
 use crate::faults::Kit;
 use crate::services::Service;
 
-/// Buffers of 4 KiB to receive into.
-pub(super) const BUFFERS: u16 = 512;
+/// A few are enough for sending: what has come goes out from where it is, and only what waited elsewhere is copied.
+pub(super) const BUFFERS: Sizes = Sizes { receivers: 512, senders: 8, sending: 64 << 10 };
 
 /// Completions that are dealt with before the kernel is entered again.
 const COMPLETIONS: usize = 4096;

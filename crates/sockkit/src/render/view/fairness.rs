@@ -11,9 +11,10 @@ use crate::render::grid::{ALWAYS, Align, Cell, Column, Grid};
 /// An option, by the name under which it is known, and its value in words.
 type Reading = (&'static str, fn(&Options) -> Option<String>);
 
-const OPTIONS: [Reading; 11] = [
+const OPTIONS: [Reading; 12] = [
     ("connected", |it| Some(yes_or_no(it.connected))),
     ("datagrams via GSO", |it| it.gso.map(as_one)),
+    ("client engine", |it| it.engine.clone()),
     ("NODELAY", |it| it.nodelay.map(yes_or_no)),
     ("QUICKACK", |it| it.quickack.map(yes_or_no)),
     ("RCVBUF", |it| it.receive_buffer.map(figures::size)),

@@ -268,6 +268,7 @@ fn arm(target: &str, p50: f64, rate: f64) -> Arm {
             tos: None,
             ttl: Some(64),
             gso: None,
+            engine: None,
             connected: true,
         },
         histogram: Some(histogram.to_base64()),
