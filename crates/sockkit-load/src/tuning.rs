@@ -84,8 +84,8 @@ pub(crate) fn quickack(socket: BorrowedFd<'_>) {
     let _ = setsockopt(&socket, QuickAck, &1);
 }
 
-/// Takes from a connection that keeps messages apart what tells an empty message from the end: nothing here asks for it,
-/// and the kernel takes a fiftieth of a round trip to make it.
+/// Takes from a connection that keeps messages apart what tells an empty message from the end: where no message is empty
+/// nobody asks for it, and the kernel takes a fiftieth of a round trip to make it.
 pub(crate) fn unmark(endpoint: &Endpoint) -> Result<(), Error> {
     let traits = endpoint.transport().traits();
     if traits.framing == Framing::Stream || traits.session == Session::Connectionless {
