@@ -23,7 +23,7 @@ use crate::counters::{Counters, DropReason, FaultCount};
 use crate::deadlines::Armed;
 use crate::faults::{Departure, Detour, Kit, Taken};
 use crate::observer::Event;
-use crate::policy::is_group;
+use crate::policy::{is_group, judge_unix};
 use crate::queue::Origin;
 use crate::server::{Post, RateLimits, Shared, Stage};
 use crate::services::{Answer, Occasion, Service};
@@ -393,14 +393,15 @@ impl Desk<'_> {
         if shared.logs_peers {
             self.log(&datagram);
         }
-        if let Err(reason) = self.admit(&datagram) {
+        let inet = datagram.source.inet();
+        if let Err(reason) = self.admit(&datagram, inet) {
             books.dropped(reason, count);
             return Verdict::Nothing;
         }
         let Datagram { buffer, length, segment, source, .. } = datagram;
         // What is over the rate is what came last.
-        let admitted = match source.inet().as_ref().map(SocketAddr::ip) {
-            Some(ip) => (0..count).take_while(|_| rate.allow(ip, self.now)).count(),
+        let admitted = match inet {
+            Some(inet) => (0..count).take_while(|_| rate.allow(inet.ip(), self.now)).count(),
             None => count,
         };
         if admitted < count {
@@ -431,12 +432,15 @@ impl Desk<'_> {
     }
 
     /// Whether it may be answered, as far as that is the same for all that came as one.
-    fn admit(&self, datagram: &Datagram<'_>) -> Result<(), DropReason> {
+    fn admit(&self, datagram: &Datagram<'_>, inet: Option<SocketAddr>) -> Result<(), DropReason> {
         let Datagram { truncated, source, destination, local, .. } = *datagram;
         if truncated {
             return Err(DropReason::Truncated);
         }
-        self.books.shared.policy.judge(source, destination, local)?;
+        match inet {
+            Some(inet) => self.books.shared.policy.judge_inet(inet, destination, local)?,
+            None => judge_unix(source)?,
+        }
         if self.books.worker > 0 && destination.is_some_and(|destination| is_group(destination, local)) {
             // Every socket of the port gets a copy of what is sent to a group: the first worker's answers.
             return Err(DropReason::Multicast);
