@@ -101,11 +101,12 @@ impl Policy {
 
     /// Whether one of our listeners sends from this address.
     fn is_own(&self, ip: IpAddr, port: u16) -> bool {
-        self.listeners.iter().filter(|listener| listener.port() == port).any(|listener| match listener.ip() {
-            bound if !bound.is_unspecified() => bound == ip,
+        let reaches = |bound: IpAddr| match bound.is_unspecified() {
+            false => bound == ip,
             // Bound to [::] a socket receives IPv4 too (unless it is IPV6_V6ONLY, which matters little here).
-            bound => (bound.is_ipv6() || ip.is_ipv4()) && self.is_this_host(ip),
-        })
+            true => (bound.is_ipv6() || ip.is_ipv4()) && self.is_this_host(ip),
+        };
+        self.listeners.iter().any(|listener| listener.port() == port && reaches(listener.ip()))
     }
 
     fn is_this_host(&self, ip: IpAddr) -> bool {

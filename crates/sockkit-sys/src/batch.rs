@@ -173,12 +173,16 @@ impl Batch {
 
     fn receive_with(&mut self, fd: BorrowedFd<'_>, most: usize, flags: libc::c_int) -> io::Result<usize> {
         self.queued.clear();
+        self.filled = 0;
         let informs = self.ancillary == Ancillary::Internet;
+        if most == 1 && !informs {
+            return self.receive_from(fd, flags);
+        }
         for header in &mut self.headers[..self.stale] {
             header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
             header.msg_hdr.msg_controllen = if informs { size_of::<Control>() } else { 0 };
         }
-        (self.filled, self.stale) = (0, 0);
+        self.stale = 0;
         let count = self.call_receive(fd, most.clamp(1, self.slots), flags)?;
         for (name, header) in self.names.iter_mut().zip(&self.headers[..count]) {
             name.length = header.msg_hdr.msg_namelen;
@@ -207,12 +211,13 @@ impl Batch {
     }
 
     /// recvfrom(2) of one datagram without control messages, where nothing has to be copied but its address.
-    fn call_receive_from(&mut self, fd: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<usize> {
-        let first = &mut self.headers[0];
+    fn receive_from(&mut self, fd: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<usize> {
+        let (name, header) = (&mut self.names[0], &mut self.headers[0]);
+        name.length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
         // "MSG_TRUNC: return the real length of the packet or datagram, even when it was longer than the passed buffer."
         let flags = (flags & !libc::MSG_WAITFORONE) | libc::MSG_TRUNC;
-        // SAFETY: the buffer is the first `capacity` bytes of the payload, the address is the slot's, and its length is that
-        // of the slot's header; `self` owns all of them. EINTR leaves the length as it was.
+        // SAFETY: the buffer is the first `capacity` bytes of the payload, and the address with its length is the slot's;
+        // `self` owns both. EINTR leaves the length as it was.
         let length = retry(|| unsafe {
             libc::syscall(
                 libc::SYS_recvfrom,
@@ -220,21 +225,19 @@ impl Batch {
                 self.payload.as_mut_ptr(),
                 self.capacity,
                 flags,
-                first.msg_hdr.msg_name,
-                &raw mut first.msg_hdr.msg_namelen,
+                &raw mut name.storage,
+                &raw mut name.length,
             )
         })? as usize;
-        first.msg_len = length.min(self.capacity) as libc::c_uint;
-        first.msg_hdr.msg_flags = if length > self.capacity { libc::MSG_TRUNC } else { 0 };
+        header.msg_len = length.min(self.capacity) as libc::c_uint;
+        header.msg_hdr.msg_flags = if length > self.capacity { libc::MSG_TRUNC } else { 0 };
+        self.filled = 1;
         Ok(1)
     }
 
     /// recvmmsg(2), or for one datagram recvmsg(2), which is the same less a copy of the header each way. By number, as
     /// in [`crate::send`].
     fn call_receive(&mut self, fd: BorrowedFd<'_>, most: usize, flags: libc::c_int) -> io::Result<usize> {
-        if most == 1 && self.ancillary == Ancillary::None {
-            return self.call_receive_from(fd, flags);
-        }
         let fd = fd.as_raw_fd();
         if most == 1 {
             let first = &mut self.headers[0];
@@ -259,6 +262,7 @@ impl Batch {
     ///
     /// # Panics
     /// If the last receive has not filled this slot.
+    #[inline]
     pub fn datagram(&mut self, slot: usize) -> Datagram<'_> {
         assert!(slot < self.filled, "there is no datagram in slot {slot}");
         let (header, told) = (&self.headers[slot], &self.told[slot]);
@@ -278,6 +282,7 @@ impl Batch {
     ///
     /// # Panics
     /// If the last receive has not filled this slot.
+    #[inline]
     pub fn source(&self, slot: usize) -> &SockAddr {
         assert!(slot < self.filled, "there is no datagram in slot {slot}");
         &self.names[slot]
