@@ -68,8 +68,10 @@ pub struct UringEngine;
 
 impl Engine for UringEngine {
     fn serve<S: Service>(seat: Seat<S>) -> Result<(), Error> {
-        let is_stream = |post: &Post<S>| post.listener.transport().traits().framing == Framing::Stream;
-        if seat.shared.spin || seat.shared.faults.is_some() || !seat.posts.iter().any(is_stream) {
+        let is_for_ring = |post: &Post<S>| {
+            post.listener.transport().traits().framing == Framing::Stream && !post.is_unread()
+        };
+        if seat.shared.spin || seat.shared.faults.is_some() || !seat.posts.iter().any(is_for_ring) {
             return EpollEngine::serve(seat);
         }
         let ring = Ring::new(ring::BUFFERS).map_err(|error| Error::io("set up", "io_uring", &error))?;

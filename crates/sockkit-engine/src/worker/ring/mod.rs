@@ -14,6 +14,8 @@
 //! - *Connections with faults*, which delay and cut what is sent, and those of `--spin`, which are asked directly: neither
 //!   gets faster by fewer calls.
 //! - *Messages.* On a ring an empty message and the end look the same.
+//! - *What the kernel throws away* unread. That takes so few calls that a ring has nothing to spare; a worker that has
+//!   nothing else has no ring.
 
 #[cfg(test)]
 mod simulation;
