@@ -174,7 +174,7 @@ impl Batch {
     fn receive_with(&mut self, fd: BorrowedFd<'_>, most: usize, flags: libc::c_int) -> io::Result<usize> {
         self.queued.clear();
         self.filled = 0;
-        let informs = self.ancillary == Ancillary::Internet;
+        let (most, informs) = (most.clamp(1, self.slots), self.ancillary == Ancillary::Internet);
         if most == 1 && !informs {
             return self.receive_from(fd, flags);
         }
@@ -183,7 +183,7 @@ impl Batch {
             header.msg_hdr.msg_controllen = if informs { size_of::<Control>() } else { 0 };
         }
         self.stale = 0;
-        let count = self.call_receive(fd, most.clamp(1, self.slots), flags)?;
+        let count = self.call_receive(fd, most, flags)?;
         for (name, header) in self.names.iter_mut().zip(&self.headers[..count]) {
             name.length = header.msg_hdr.msg_namelen;
         }
