@@ -101,12 +101,17 @@ impl Policy {
 
     /// Whether one of our listeners sends from this address.
     fn is_own(&self, ip: IpAddr, port: u16) -> bool {
-        let reaches = |bound: IpAddr| match bound.is_unspecified() {
+        self.listeners.iter().any(|listener| listener.port() == port && self.covers(listener.ip(), ip))
+    }
+
+    /// Whether a listener that is bound to one address sends from another. Seldom asked: other hosts' ports are others.
+    #[cold]
+    fn covers(&self, bound: IpAddr, ip: IpAddr) -> bool {
+        match bound.is_unspecified() {
             false => bound == ip,
             // Bound to [::] a socket receives IPv4 too (unless it is IPV6_V6ONLY, which matters little here).
             true => (bound.is_ipv6() || ip.is_ipv4()) && self.is_this_host(ip),
-        };
-        self.listeners.iter().any(|listener| listener.port() == port && reaches(listener.ip()))
+        }
     }
 
     fn is_this_host(&self, ip: IpAddr) -> bool {
