@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::clock::Nanos;
+use crate::clock::{NEVER, Nanos};
 
 /// Entries that may be left over whatever the number of holders.
 const SPARE: usize = 64;
@@ -25,14 +25,14 @@ pub(crate) struct Armed(Nanos);
 
 impl Default for Armed {
     fn default() -> Self {
-        Self(Nanos::MAX)
+        Self(NEVER)
     }
 }
 
 impl Armed {
     /// Whether the holder will be looked at some time.
     pub(crate) fn is_set(self) -> bool {
-        self.0 != Nanos::MAX
+        self.0 != NEVER
     }
 
     /// Whether an entry with this moment is the one that counts. If so it is used up, and the holder is to be armed anew.
@@ -70,8 +70,8 @@ impl Deadlines {
     }
 
     /// When the next holder is to be looked at.
-    pub(crate) fn next(&self) -> Option<Nanos> {
-        self.heap.peek().map(|Reverse((moment, _))| *moment)
+    pub(crate) fn next(&self) -> Nanos {
+        self.heap.peek().map_or(NEVER, |Reverse((moment, _))| *moment)
     }
 
     /// Throws out what is left over, if that is more than there are holders. `armed` tells of the holder of a token, if
@@ -97,7 +97,7 @@ mod tests {
         deadlines.arm(&mut armed, 7, None);
         assert_eq!(deadlines.heap.len(), 1);
         deadlines.arm(&mut armed, 7, Some(50));
-        assert_eq!(deadlines.next(), Some(50));
+        assert_eq!(deadlines.next(), 50);
         assert_eq!(deadlines.pop(49), None);
         assert_eq!(deadlines.pop(50), Some((50, 7)));
         assert!(armed.take(50) && !armed.is_set());
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(deadlines.pop(899), None);
         assert_eq!(deadlines.pop(900), Some((900, 7)));
         assert!(armed.take(900));
-        assert_eq!(deadlines.next(), None);
+        assert_eq!(deadlines.next(), NEVER);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! - **Loops** (CVE-1999-0103, CVE-2024-2169): one datagram in the name of another echo, chargen or time server, and
 //!   the two answer each other for ever. Servers listen on well-known ports, and clients call from others; so what
-//!   comes from a well-known port, or from ourselves, is dropped ([`Policy::judge`]). What this cannot see, two
+//!   comes from a well-known port, or from ourselves, is dropped ([`Policy::judge_inet`]). What this cannot see, two
 //!   servers on high ports, is left to the [rate limit](crate::bucket).
 //! - **Amplification**: a small datagram in the name of a victim, who gets a large answer. So an answer is never larger
 //!   than its request, or than [`ANSWER_FLOOR`] bytes ([`Policy::limit`]).
@@ -33,7 +33,7 @@ const NFS: u16 = 2049;
 pub struct Policy {
     allow_any_source: bool,
     allow_amplification: bool,
-    /// Where we listen, in order of ports.
+    /// Where we listen.
     listeners: Box<[SocketAddr]>,
     /// The addresses of this host, in order.
     interfaces: Box<[IpAddr]>,
@@ -46,8 +46,8 @@ impl Policy {
     ///
     /// Interfaces that get an address later are not known: from there only the rate limit ends a loop.
     pub fn new(listeners: &[SocketAddr], interfaces: &[IpAddr]) -> Self {
-        let mut listeners: Box<[_]> = listeners.iter().copied().map(canonical).collect();
-        listeners.sort_unstable_by_key(SocketAddr::port);
+        let canonical = |address: &SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let listeners = listeners.iter().map(canonical).collect();
         let mut interfaces: Box<[_]> = interfaces.iter().map(IpAddr::to_canonical).collect();
         interfaces.sort_unstable();
         Self { listeners, interfaces, ..Self::default() }
@@ -64,24 +64,8 @@ impl Policy {
         Self { allow_amplification: allow, ..self }
     }
 
-    /// Whether a datagram may be answered: one from `source` to `destination` that came in at the address `local`. The
-    /// latter two as in [`sockkit_sys::Datagram`]; `None` if they are not known.
-    ///
-    /// # Errors
-    /// Why it is to be dropped.
-    pub fn judge(
-        &self,
-        source: &SockAddr,
-        destination: Option<IpAddr>,
-        local: Option<IpAddr>,
-    ) -> Result<(), DropReason> {
-        match source.inet() {
-            Some(source) => self.judge_inet(source, destination, local),
-            None => judge_unix(source),
-        }
-    }
-
-    /// As [`Policy::judge`], for the internet families.
+    /// Whether a datagram of the internet families may be answered: one from `source` to `destination` that came in at the
+    /// address `local`. The latter two as in [`sockkit_sys::Datagram`]; `None` if they are not known.
     ///
     /// # Errors
     /// [`DropReason::SourcePort`], [`DropReason::OwnAddress`] or [`DropReason::Multicast`], the first that holds.
@@ -91,20 +75,20 @@ impl Policy {
         destination: Option<IpAddr>,
         local: Option<IpAddr>,
     ) -> Result<(), DropReason> {
-        let source = canonical(source);
-        if source.port() == 0 {
+        let (ip, port) = (source.ip().to_canonical(), source.port());
+        if port == 0 {
             return Err(DropReason::SourcePort);
         }
         if self.allow_any_source {
             return Ok(());
         }
-        if source.port() < WELL_KNOWN_END || source.port() == NFS {
+        if port < WELL_KNOWN_END || port == NFS {
             return Err(DropReason::SourcePort);
         }
-        if self.is_own(source) {
+        if self.is_own(ip, port) {
             return Err(DropReason::OwnAddress);
         }
-        if is_nobody(source.ip()) || destination.is_some_and(|destination| is_group(destination, local)) {
+        if is_nobody(ip) || destination.is_some_and(|destination| is_group(destination, local)) {
             return Err(DropReason::Multicast);
         }
         Ok(())
@@ -116,15 +100,18 @@ impl Policy {
     }
 
     /// Whether one of our listeners sends from this address.
-    fn is_own(&self, source: SocketAddr) -> bool {
-        let first = self.listeners.partition_point(|listener| listener.port() < source.port());
-        self.listeners[first..].iter().take_while(|listener| listener.port() == source.port()).any(
-            |listener| match listener.ip() {
-                ip if !ip.is_unspecified() => ip == source.ip(),
-                // Bound to [::] a socket receives IPv4 too (unless it is IPV6_V6ONLY, which matters little here).
-                ip => (ip.is_ipv6() || source.is_ipv4()) && self.is_this_host(source.ip()),
-            },
-        )
+    fn is_own(&self, ip: IpAddr, port: u16) -> bool {
+        self.listeners.iter().any(|listener| listener.port() == port && self.covers(listener.ip(), ip))
+    }
+
+    /// Whether a listener that is bound to one address sends from another. Seldom asked: other hosts' ports are others.
+    #[cold]
+    fn covers(&self, bound: IpAddr, ip: IpAddr) -> bool {
+        match bound.is_unspecified() {
+            false => bound == ip,
+            // Bound to [::] a socket receives IPv4 too (unless it is IPV6_V6ONLY, which matters little here).
+            true => (bound.is_ipv6() || ip.is_ipv4()) && self.is_this_host(ip),
+        }
     }
 
     fn is_this_host(&self, ip: IpAddr) -> bool {
@@ -132,18 +119,13 @@ impl Policy {
     }
 }
 
-/// As [`Policy::judge`], for datagrams between Unix sockets. Nobody can send those in another's name, so the only
+/// As [`Policy::judge_inet`], for datagrams between Unix sockets. Nobody can send those in another's name, so the only
 /// question is whether the sender has a name to answer to.
 ///
 /// # Errors
 /// [`DropReason::UnnamedSource`].
 pub fn judge_unix(source: &SockAddr) -> Result<(), DropReason> {
     if source.is_named() { Ok(()) } else { Err(DropReason::UnnamedSource) }
-}
-
-/// An IPv4 address in IPv6's clothes, as dual-stack sockets report them, as the IPv4 address that it is.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Whether this is no single host: multicast, broadcast, or unspecified.
@@ -179,7 +161,7 @@ mod tests {
     }
 
     fn judge(policy: &Policy, source: &str) -> Result<(), DropReason> {
-        policy.judge(&SockAddr::from_inet(source.parse().unwrap()), None, None)
+        policy.judge_inet(source.parse().unwrap(), None, None)
     }
 
     #[test]
@@ -278,8 +260,7 @@ mod tests {
             (UnixName::Path("/tmp/s".into()), Ok(())),
         ] {
             let source = Address::Unix(name).to_kernel().unwrap();
-            assert_eq!(policy().judge(&source, None, None), verdict);
-            assert_eq!(policy().allow_any_source(true).judge(&source, None, None), verdict);
+            assert_eq!(judge_unix(&source), verdict);
         }
     }
 

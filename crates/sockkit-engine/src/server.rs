@@ -130,6 +130,13 @@ pub(crate) struct Post<S> {
     pub(crate) service: Arc<S>,
 }
 
+impl<S: Service> Post<S> {
+    /// Whether the kernel throws away what comes over a connection: the service does not look at it.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.listener.transport().traits().discards && !self.service.listens()
+    }
+}
+
 /// What all workers of a server share.
 pub(crate) struct Shared {
     pub(crate) limits: Limits,

@@ -277,7 +277,8 @@ impl<'a, L: Line> Crowd<'a, L> {
             self.waiter.wait(now_ns, due_ns, until_ns, awaited).map_err(|error| local("wait for", &error))?;
         for _ in 0..self.unfinished.len() {
             let Some(index) = self.unfinished.pop_front() else { break };
-            let ready = Ready { data: index as u64, readable: true, writable: false, ended: false };
+            let ready =
+                Ready { data: index as u64, readable: true, writable: false, ended: false, urgent: false };
             self.turn(ready, now_ns, recorder)?;
         }
         for event in 0..found {

@@ -4,8 +4,9 @@
 //! [`Datagram`], may overwrite it in place with an answer, and queues it with [`Batch::answer`]; [`Batch::send`] sends
 //! what was queued. An echo copies nothing: the answer is the slot's own buffer and the slot's own source address.
 //!
-//! The kernel shrinks `msg_namelen`, `msg_controllen` and `msg_flags` in the headers it fills, so every header that was
-//! used is written anew before the next call. That is the whole reason why this is not nix's `MultiHeaders`.
+//! The kernel shrinks `msg_namelen` and `msg_controllen` in the headers it fills, so in every header that was used these two
+//! are written anew before the next call, and nothing else is. That is the whole reason why this is not nix's
+//! `MultiHeaders`.
 
 use std::io;
 use std::mem;
@@ -15,7 +16,7 @@ use std::ptr;
 
 use crate::address::SockAddr;
 use crate::call::retry;
-use crate::control::{Control, Told, told, write_reply};
+use crate::control::{self, Control, Told, write_reply};
 use crate::outbox::{Outbox, Piece, Sent, Unsent};
 
 /// Which control messages a batch has room for.
@@ -38,6 +39,8 @@ pub struct Batch {
     parts: Box<[libc::iovec]>,
     headers: Box<[libc::mmsghdr]>,
     controls: Box<[Control]>,
+    /// What was told of each datagram; nothing where there is no room for that.
+    told: Box<[Told]>,
     /// Which slots are queued as answers, and how long each is.
     queued: Vec<(usize, usize)>,
     outbox: Outbox,
@@ -47,7 +50,7 @@ pub struct Batch {
     refusal: Option<io::Error>,
     /// How many slots, from the front, were filled by the last receive.
     filled: usize,
-    /// How many headers, from the front, are to be written anew before the next receive.
+    /// How many headers, from the front, are to be made ready for the next receive.
     stale: usize,
 }
 
@@ -87,7 +90,7 @@ pub struct SendFailure<'a> {
 impl Datagram<'_> {
     /// How many datagrams it is.
     pub fn count(&self) -> usize {
-        if self.segment == 0 { 1 } else { self.length.div_ceil(self.segment) }
+        if self.length <= self.segment { 1 } else { self.length.div_ceil(self.segment) }
     }
 }
 
@@ -103,7 +106,7 @@ impl Batch {
         let room = slots.checked_mul(capacity).expect("a batch has to fit into the address space");
         // SAFETY: iovec and mmsghdr are plain old data for which all zero bytes are a value.
         let (part, header) = unsafe { (mem::zeroed(), mem::zeroed()) };
-        Self {
+        let mut batch = Self {
             capacity,
             slots,
             ancillary,
@@ -112,13 +115,16 @@ impl Batch {
             parts: vec![part; slots].into(),
             headers: vec![header; slots].into(),
             controls: vec![Control::EMPTY; slots].into(),
+            told: vec![Told::default(); slots].into(),
             queued: Vec::with_capacity(slots),
             outbox: Outbox::new(slots),
             segments: 1,
             refusal: None,
             filled: 0,
             stale: slots,
-        }
+        };
+        batch.point();
+        batch
     }
 
     /// The same, of whose answers up to so many to one peer leave as one: only for UDP.
@@ -167,38 +173,47 @@ impl Batch {
 
     fn receive_with(&mut self, fd: BorrowedFd<'_>, most: usize, flags: libc::c_int) -> io::Result<usize> {
         self.queued.clear();
-        let payload = self.payload.as_mut_ptr();
-        for slot in 0..self.stale {
-            let name = &mut self.names[slot];
-            name.length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-            self.parts[slot] = libc::iovec {
-                // SAFETY: slot < slots and the payload is slots * capacity bytes long, so the offset is inside it.
-                iov_base: unsafe { payload.add(slot * self.capacity) }.cast(),
-                iov_len: self.capacity,
-            };
-            let header = &mut self.headers[slot].msg_hdr;
-            header.msg_name = (&raw mut name.storage).cast();
-            header.msg_namelen = name.length;
-            header.msg_iov = &raw mut self.parts[slot];
-            header.msg_iovlen = 1;
-            (header.msg_control, header.msg_controllen) = match self.ancillary {
-                Ancillary::None => (ptr::null_mut(), 0),
-                Ancillary::Internet => ((&raw mut self.controls[slot]).cast(), size_of::<Control>()),
-            };
-            header.msg_flags = 0;
+        self.filled = 0;
+        let (most, informs) = (most.clamp(1, self.slots), self.ancillary == Ancillary::Internet);
+        if most == 1 && !informs {
+            return self.receive_from(fd, flags);
         }
-        (self.filled, self.stale) = (0, 0);
-        let count = self.call_receive(fd, most.clamp(1, self.slots), flags)?;
-        for slot in 0..count {
-            self.names[slot].length = self.headers[slot].msg_hdr.msg_namelen;
+        for header in &mut self.headers[..self.stale] {
+            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_hdr.msg_controllen = if informs { size_of::<Control>() } else { 0 };
+        }
+        self.stale = 0;
+        let count = self.call_receive(fd, most, flags)?;
+        for (name, header) in self.names.iter_mut().zip(&self.headers[..count]) {
+            name.length = header.msg_hdr.msg_namelen;
+        }
+        if informs {
+            for (told, header) in self.told.iter_mut().zip(&self.headers[..count]) {
+                *told = control::told(&header.msg_hdr);
+            }
         }
         (self.filled, self.stale) = (count, count);
         Ok(count)
     }
 
+    /// Has the header of each slot point at what belongs to the slot, which stays where it is for as long as the batch
+    /// lives.
+    fn point(&mut self) {
+        for slot in 0..self.slots {
+            let buffer = &mut self.payload[slot * self.capacity..][..self.capacity];
+            self.parts[slot] = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+            let header = &mut self.headers[slot].msg_hdr;
+            header.msg_name = (&raw mut self.names[slot].storage).cast();
+            header.msg_iov = &raw mut self.parts[slot];
+            header.msg_iovlen = 1;
+            header.msg_control = (&raw mut self.controls[slot]).cast();
+        }
+    }
+
     /// recvfrom(2) of one datagram without control messages, where nothing has to be copied but its address.
-    fn call_receive_from(&mut self, fd: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<usize> {
-        let name = &mut self.names[0];
+    fn receive_from(&mut self, fd: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<usize> {
+        let (name, header) = (&mut self.names[0], &mut self.headers[0]);
+        name.length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
         // "MSG_TRUNC: return the real length of the packet or datagram, even when it was longer than the passed buffer."
         let flags = (flags & !libc::MSG_WAITFORONE) | libc::MSG_TRUNC;
         // SAFETY: the buffer is the first `capacity` bytes of the payload, and the address with its length is the slot's;
@@ -214,19 +229,15 @@ impl Batch {
                 &raw mut name.length,
             )
         })? as usize;
-        let first = &mut self.headers[0];
-        first.msg_len = length.min(self.capacity) as libc::c_uint;
-        first.msg_hdr.msg_namelen = name.length;
-        first.msg_hdr.msg_flags = if length > self.capacity { libc::MSG_TRUNC } else { 0 };
+        header.msg_len = length.min(self.capacity) as libc::c_uint;
+        header.msg_hdr.msg_flags = if length > self.capacity { libc::MSG_TRUNC } else { 0 };
+        self.filled = 1;
         Ok(1)
     }
 
     /// recvmmsg(2), or for one datagram recvmsg(2), which is the same less a copy of the header each way. By number, as
     /// in [`crate::send`].
     fn call_receive(&mut self, fd: BorrowedFd<'_>, most: usize, flags: libc::c_int) -> io::Result<usize> {
-        if most == 1 && self.ancillary == Ancillary::None {
-            return self.call_receive_from(fd, flags);
-        }
         let fd = fd.as_raw_fd();
         if most == 1 {
             let first = &mut self.headers[0];
@@ -251,26 +262,19 @@ impl Batch {
     ///
     /// # Panics
     /// If the last receive has not filled this slot.
+    #[inline]
     pub fn datagram(&mut self, slot: usize) -> Datagram<'_> {
         assert!(slot < self.filled, "there is no datagram in slot {slot}");
-        let told = self.told(slot);
-        let header = &self.headers[slot];
+        let (header, told) = (&self.headers[slot], &self.told[slot]);
         let length = (header.msg_len as usize).min(self.capacity);
         Datagram {
             length,
             segment: told.segment(length),
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             source: &self.names[slot],
-            destination: told.info.map(|info| info.destination.to_canonical()),
-            local: told.info.map(|info| info.local.to_canonical()),
+            destination: told.info.map(|info| info.destination),
+            local: told.info.map(|info| info.local),
             buffer: &mut self.payload[slot * self.capacity..][..self.capacity],
-        }
-    }
-
-    fn told(&self, slot: usize) -> Told {
-        match self.ancillary {
-            Ancillary::Internet => told(&self.headers[slot].msg_hdr),
-            Ancillary::None => Told::default(),
         }
     }
 
@@ -278,6 +282,7 @@ impl Batch {
     ///
     /// # Panics
     /// If the last receive has not filled this slot.
+    #[inline]
     pub fn source(&self, slot: usize) -> &SockAddr {
         assert!(slot < self.filled, "there is no datagram in slot {slot}");
         &self.names[slot]
@@ -290,7 +295,7 @@ impl Batch {
     pub fn way_back(&self, slot: usize) -> WayBack {
         assert!(slot < self.filled, "there is no datagram in slot {slot}");
         let mut way = WayBack { to: self.names[slot], control: Control::EMPTY, controllen: 0 };
-        way.controllen = write_reply(self.told(slot).info, &way.to, &mut way.control);
+        way.controllen = write_reply(self.told[slot].info, &way.to, &mut way.control);
         way
     }
 
@@ -316,7 +321,34 @@ impl Batch {
 
     /// Sends the queued answers, in order and without waiting. An answer that the kernel refuses is reported and
     /// passed over; the others still leave. Answers what left.
-    pub fn send(&mut self, fd: BorrowedFd<'_>, mut failed: impl FnMut(SendFailure<'_>)) -> Sent {
+    pub fn send(&mut self, fd: BorrowedFd<'_>, failed: impl FnMut(SendFailure<'_>)) -> Sent {
+        let sent = match *self.queued {
+            [(slot, length)] if self.told[slot].is_plain(length) => self.send_plain(fd, slot, length, failed),
+            _ => self.send_queued(fd, failed),
+        };
+        self.queued.clear();
+        sent
+    }
+
+    /// sendto(2) of one answer to a datagram of which nothing was told: nothing has to be put together for that.
+    fn send_plain(
+        &self,
+        fd: BorrowedFd<'_>,
+        slot: usize,
+        length: usize,
+        mut failed: impl FnMut(SendFailure<'_>),
+    ) -> Sent {
+        let (payload, to) = (&self.payload[slot * self.capacity..][..length], &self.names[slot]);
+        match crate::send_to(fd, payload, to) {
+            Ok(()) => Sent { messages: 1, bytes: length, calls: 1 },
+            Err(error) => {
+                failed(SendFailure { slot, payload, to, error });
+                Sent { calls: 1, ..Sent::default() }
+            }
+        }
+    }
+
+    fn send_queued(&mut self, fd: BorrowedFd<'_>, mut failed: impl FnMut(SendFailure<'_>)) -> Sent {
         let (mut sent, mut next, mut most) = (Sent::default(), Place::default(), self.segments);
         while next.answer < self.queued.len() {
             next = self.load(next, most);
@@ -340,7 +372,6 @@ impl Batch {
                 self.refusal = Some(error);
             }
         }
-        self.queued.clear();
         sent
     }
 
@@ -350,7 +381,7 @@ impl Batch {
         while self.outbox.has_room()
             && let Some(&(slot, length)) = self.queued.get(next.answer)
         {
-            let told = self.told(slot);
+            let told = &self.told[slot];
             let segment = told.segment(length);
             let piece = Piece {
                 answer: next.answer,

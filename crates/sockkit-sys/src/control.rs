@@ -32,9 +32,15 @@ impl Told {
         let told = self.segment.and_then(|size| usize::try_from(size).ok());
         told.filter(|size| (1..length).contains(size)).unwrap_or(length)
     }
+
+    /// Whether `length` bytes that came are one datagram, of which nothing else has to be known to answer it.
+    pub(crate) fn is_plain(&self, length: usize) -> bool {
+        self.info.is_none() && self.segment(length) == length
+    }
 }
 
-/// Destination and receiving address of a datagram, and the interface by which it came where that matters.
+/// Destination and receiving address of a datagram, IPv4 ones as such, and the interface by which it came where that
+/// matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PacketInfo {
     pub(crate) destination: IpAddr,
@@ -64,7 +70,7 @@ pub(crate) fn told(header: &libc::msghdr) -> Told {
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                 // SAFETY: ipv6(7) says that an IPV6_PKTINFO message holds an in6_pktinfo; it may be unaligned.
                 let info = unsafe { libc::CMSG_DATA(control).cast::<libc::in6_pktinfo>().read_unaligned() };
-                let ip = IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr));
+                let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr).to_canonical();
                 let interface = info.ipi6_ifindex;
                 told.info.get_or_insert(PacketInfo { destination: ip, local: ip, interface });
             }

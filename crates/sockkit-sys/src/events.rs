@@ -24,6 +24,8 @@ pub struct Ready {
     pub writable: bool,
     /// The peer has ended its side, or both are at an end: behind what can still be received is the end.
     pub ended: bool,
+    /// Urgent data can be received, before which a receive stops (tcp(7)).
+    pub urgent: bool,
 }
 
 impl Events {
@@ -56,11 +58,12 @@ impl Events {
 
     fn call(&mut self, epoll: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<usize> {
         let (fd, most) = (epoll.as_raw_fd(), self.raw.len().min(i32::MAX as usize) as libc::c_int);
+        let no_mask: *const libc::sigset_t = ptr::null();
+        // Both by number: see `send`.
         let found = if self.fine {
             // "a pointer to a timespec; NULL means that the call can block indefinitely"
             let spec = timeout.map(timespec);
             let spec = spec.as_ref().map_or(ptr::null(), ptr::from_ref);
-            let no_mask: *const libc::sigset_t = ptr::null();
             // SAFETY: the array has room for `most` events; the timespec, if any, outlives the call. The sizes are those
             // of what is pointed at, and a null mask changes none.
             unsafe {
@@ -78,8 +81,18 @@ impl Events {
             let millis = timeout.map_or(-1, |timeout| {
                 timeout.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as libc::c_int
             });
-            // SAFETY: the array has room for `most` events.
-            libc::c_long::from(unsafe { libc::epoll_wait(fd, self.raw.as_mut_ptr(), most, millis) })
+            // SAFETY: as above, but for the time.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_epoll_pwait,
+                    fd,
+                    self.raw.as_mut_ptr(),
+                    most,
+                    millis,
+                    no_mask,
+                    size_of::<u64>(),
+                )
+            }
         };
         if found >= 0 {
             return Ok(found as usize);
@@ -94,6 +107,7 @@ impl Events {
     ///
     /// # Panics
     /// If it has not found so many.
+    #[inline]
     pub fn get(&self, index: usize) -> Ready {
         assert!(index < self.found, "there are {} events", self.found);
         let event = self.raw[index];
@@ -104,6 +118,7 @@ impl Events {
             readable: any(libc::EPOLLIN | libc::EPOLLRDHUP),
             writable: any(libc::EPOLLOUT),
             ended: any(libc::EPOLLRDHUP),
+            urgent: flags & libc::EPOLLPRI as u32 != 0,
         }
     }
 }
@@ -154,7 +169,10 @@ mod tests {
             assert!(before.elapsed() >= Duration::from_micros(1500));
             to_b.send(b"x").unwrap();
             assert_eq!(events.wait(epoll.as_fd(), Some(Duration::from_secs(5))).unwrap(), 1);
-            assert_eq!(events.get(0), Ready { data: 1, readable: true, writable: false, ended: false });
+            assert_eq!(
+                events.get(0),
+                Ready { data: 1, readable: true, writable: false, ended: false, urgent: false }
+            );
             assert_eq!(events.wait(epoll.as_fd(), Some(Duration::ZERO)).unwrap(), 1);
         }
     }

@@ -78,7 +78,7 @@ pub struct Sent {
 impl Piece {
     /// How many datagrams it is.
     fn datagrams(&self) -> usize {
-        if self.segment == 0 { 1 } else { self.length.div_ceil(self.segment) }
+        if self.length <= self.segment { 1 } else { self.length.div_ceil(self.segment) }
     }
 }
 
@@ -142,14 +142,11 @@ impl Outbox {
         names: &[SockAddr],
         sent: &mut Sent,
     ) -> Result<(), Unsent> {
-        let is_lone = self.messages.len() == 1 && self.messages[0].datagrams == 1;
-        if !is_lone || self.pieces[0].info.is_some() {
-            self.describe(payload, names);
-        }
+        self.describe(payload, names);
         let mut next = 0;
         while next < self.messages.len() {
             sent.calls += 1;
-            match self.call(fd, next, payload, names) {
+            match self.call(fd, next) {
                 Ok(count) => {
                     for message in &self.messages[next..next + count] {
                         sent.messages += message.datagrams;
@@ -190,25 +187,14 @@ impl Outbox {
         }
     }
 
-    /// sendmmsg(2) of the messages from `next` on, which are described; for the last one sendmsg(2); and for a lone
-    /// datagram of which nothing was told sendto(2), which needs no description. Answers how many left.
-    fn call(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        next: usize,
-        payload: &[u8],
-        names: &[SockAddr],
-    ) -> io::Result<usize> {
-        if let ([Message { datagrams: 1, .. }], [Piece { start, length, name, info: None, .. }]) =
-            (&*self.messages, &*self.pieces)
-        {
-            return crate::send_to(fd, &payload[*start..][..*length], &names[*name]).map(|()| 1);
-        }
+    /// sendmmsg(2) of the messages from `next` on, which are described, or for the last one sendmsg(2). Answers how many
+    /// left.
+    fn call(&mut self, fd: BorrowedFd<'_>, next: usize) -> io::Result<usize> {
         let (fd, flags) = (fd.as_raw_fd(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
         let rest = &mut self.headers[next..self.messages.len()];
         if let [only] = rest {
-            // SAFETY: the header was written for `payload` and `names`, which are borrowed, and for the boxes of `self`,
-            // with their lengths; sendmsg(2) only reads them.
+            // SAFETY: `flush`, which still borrows payload and names, has the header written for them and for the boxes of
+            // `self`, with their lengths; sendmsg(2) only reads them.
             retry(|| unsafe { libc::syscall(libc::SYS_sendmsg, fd, &raw const only.msg_hdr, flags) })?;
             return Ok(1);
         }

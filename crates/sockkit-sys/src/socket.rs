@@ -152,6 +152,7 @@ pub fn send_queue(fd: BorrowedFd<'_>) -> io::Result<usize> {
 ///
 /// # Errors
 /// As send(2): `EAGAIN` when the queue is full, `EPIPE`, `ECONNRESET`, `EMSGSIZE`.
+#[inline]
 pub fn send(fd: BorrowedFd<'_>, data: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     let (address, length) = (ptr::null::<libc::sockaddr>(), 0);
@@ -168,6 +169,7 @@ pub fn send(fd: BorrowedFd<'_>, data: &[u8]) -> io::Result<usize> {
 ///
 /// # Errors
 /// As sendto(2): `EAGAIN` when our queue, or for Unix datagrams the peer's, is full; `EMSGSIZE`, `ENETUNREACH`.
+#[inline]
 pub fn send_to(fd: BorrowedFd<'_>, message: &[u8], to: &SockAddr) -> io::Result<()> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: both pointers come with their own lengths, and what they point at is only read.
@@ -183,6 +185,7 @@ pub fn send_to(fd: BorrowedFd<'_>, message: &[u8], to: &SockAddr) -> io::Result<
 ///
 /// # Errors
 /// As recv(2): `EAGAIN` when nothing waits, `ECONNRESET`.
+#[inline]
 pub fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     recvfrom(fd, buffer, libc::MSG_DONTWAIT)
 }
@@ -225,6 +228,7 @@ pub fn receive_message(fd: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> io:
     recvfrom(fd, buffer, if wait { libc::MSG_TRUNC } else { libc::MSG_TRUNC | libc::MSG_DONTWAIT })
 }
 
+#[inline]
 fn recvfrom(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
     let (address, length) = (ptr::null_mut::<libc::sockaddr>(), ptr::null_mut::<libc::socklen_t>());
     // By number: see `send`.

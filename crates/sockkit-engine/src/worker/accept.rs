@@ -142,7 +142,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
     fn admit(&mut self, index: usize, socket: OwnedFd, peer: &SockAddr) -> nix::Result<Outcome> {
         let post = &self.gates[index].post;
         let address = Address::from_kernel(peer).unwrap_or(Address::Unix(UnixName::Unnamed));
-        let Traits { framing, discards, .. } = post.listener.transport().traits();
+        let Traits { framing, .. } = post.listener.transport().traits();
         let Some(outbox) = self.kit.outbox(framing, self.now) else {
             self.counters().faults.add(FaultCount::Refused, 1);
             return Ok(self.refuse(&socket, &address, RefuseReason::Fault));
@@ -154,7 +154,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let wall = post.service.tells_time().then(SystemTime::now);
         let occasion = Occasion { peer: &address, host: &self.shared.host, now: wall, framing };
         let service = Arc::clone(&post.service);
-        let unread = discards && !service.listens();
+        let unread = post.is_unread();
         let peer = Peer::open(address.clone(), ticket, service, &occasion, outbox, self.now);
         let slot = self.connections.vacant_key();
         let way = match self.way_for(slot, socket, &peer, unread) {
@@ -183,8 +183,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
         Ok(Outcome::Taken)
     }
 
-    /// The way of a connection that will be in this slot. What the kernel throws away takes so few calls that the ring has
-    /// nothing to spare.
+    /// The way of a connection that will be in this slot.
     fn way_for(
         &mut self,
         slot: usize,

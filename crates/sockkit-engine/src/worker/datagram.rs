@@ -23,7 +23,7 @@ use crate::counters::{Counters, DropReason, FaultCount};
 use crate::deadlines::Armed;
 use crate::faults::{Departure, Detour, Kit, Taken};
 use crate::observer::Event;
-use crate::policy::is_group;
+use crate::policy::{is_group, judge_unix};
 use crate::queue::Origin;
 use crate::server::{Post, RateLimits, Shared, Stage};
 use crate::services::{Answer, Occasion, Service};
@@ -150,10 +150,10 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
         let received = match wait {
             _ if wanted == 0 => Ok(0),
             Wait::No | Wait::Never(_) => {
-                books.counters().system_calls.add(1);
+                books.counters.system_calls.add(1);
                 batch.receive(fd, wanted)
             }
-            Wait::ForOne => socket.vigil.keep(batch, fd, wanted, &books.counters().system_calls),
+            Wait::ForOne => socket.vigil.keep(batch, fd, wanted, &books.counters.system_calls),
         };
         let count = *received.as_ref().unwrap_or(&0);
         // What ends a wait: on an internet socket nothing else has no source, on a Unix socket only an empty datagram of
@@ -221,7 +221,7 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
             Errno::EAGAIN if unix && late.keep(index, to, payload, desk.now) => {}
             _ => books.drop(reason_of(&error)),
         });
-        books.counters().system_calls.add(sent.calls as u64);
+        books.counters.system_calls.add(sent.calls as u64);
         books.answered(sent.messages, sent.bytes);
         if let Some(error) = batch.refusal() {
             let listener = &socket.post.listener.url();
@@ -239,19 +239,19 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
             let outcome = match self.late.has(*socket, way.to()) {
                 true => Err(io::ErrorKind::WouldBlock.into()),
                 false => {
-                    books.counters().system_calls.add(1);
+                    books.counters.system_calls.add(1);
                     way.send(post.listener.as_fd(), payload)
                 }
             };
             match outcome {
                 Ok(()) => {
                     books.departed(*origin, payload.len());
-                    marks.each().for_each(|fault| books.counters().faults.add(fault, 1));
+                    marks.each().for_each(|fault| books.counters.faults.add(fault, 1));
                 }
                 Err(_) if *origin == Origin::Copy => {}
                 Err(error) if is_unix(post) && error.kind() == io::ErrorKind::WouldBlock => {
                     if self.late.keep(*socket, way.to(), payload, now) {
-                        marks.each().for_each(|fault| books.counters().faults.add(fault, 1));
+                        marks.each().for_each(|fault| books.counters.faults.add(fault, 1));
                     } else {
                         books.drop(DropReason::SendQueueFull);
                     }
@@ -273,7 +273,7 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
                 Fate::Refused => books.drop(DropReason::SendFailed),
             },
         );
-        books.counters().system_calls.add(calls as u64);
+        books.counters.system_calls.add(calls as u64);
     }
 
     /// From time to time, [`Datagrams::count_overflow`].
@@ -342,11 +342,12 @@ enum Verdict {
 struct Books<'a> {
     shared: &'a Shared,
     worker: usize,
+    counters: &'a Counters,
 }
 
-impl Books<'_> {
-    fn counters(&self) -> &Counters {
-        &self.shared.counters[self.worker]
+impl<'a> Books<'a> {
+    fn of(shared: &'a Shared, worker: usize) -> Self {
+        Self { shared, worker, counters: &shared.counters[worker] }
     }
 
     /// A datagram, or an answer, is dropped.
@@ -355,21 +356,21 @@ impl Books<'_> {
     }
 
     fn dropped(&self, reason: DropReason, messages: usize) {
-        self.counters().messages.dropped(reason, messages as u64);
+        self.counters.messages.dropped(reason, messages as u64);
         if reason == DropReason::Fault {
-            self.counters().faults.add(FaultCount::Dropped, 1);
+            self.counters.faults.add(FaultCount::Dropped, 1);
         }
     }
 
     fn departed(&self, origin: Origin, bytes: usize) {
-        let counters = self.counters();
+        let counters = self.counters;
         counters.messages.answered.add(u64::from(origin == Origin::Answer));
         counters.messages_sent.add(1);
         counters.bytes.sent.add(bytes as u64);
     }
 
     fn answered(&self, messages: usize, bytes: usize) {
-        let counters = self.counters();
+        let counters = self.counters;
         counters.messages.answered.add(messages as u64);
         counters.messages_sent.add(messages as u64);
         counters.bytes.sent.add(bytes as u64);
@@ -388,19 +389,20 @@ impl Desk<'_> {
     /// answered.
     fn judge<S: Service>(&self, service: &S, datagram: Datagram<'_>, rate: &mut RateLimit) -> Verdict {
         let (books, shared, count) = (self.books, self.books.shared, datagram.count());
-        books.counters().bytes.received.add(datagram.length as u64);
-        books.counters().messages.received.add(count as u64);
+        books.counters.bytes.received.add(datagram.length as u64);
+        books.counters.messages.received.add(count as u64);
         if shared.logs_peers {
             self.log(&datagram);
         }
-        if let Err(reason) = self.admit(&datagram) {
+        let inet = datagram.source.inet();
+        if let Err(reason) = self.admit(&datagram, inet) {
             books.dropped(reason, count);
             return Verdict::Nothing;
         }
         let Datagram { buffer, length, segment, source, .. } = datagram;
         // What is over the rate is what came last.
-        let admitted = match source.inet().as_ref().map(SocketAddr::ip) {
-            Some(ip) => (0..count).take_while(|_| rate.allow(ip, self.now)).count(),
+        let admitted = match inet {
+            Some(inet) => (0..count).take_while(|_| rate.allow(inet.ip(), self.now)).count(),
             None => count,
         };
         if admitted < count {
@@ -414,7 +416,7 @@ impl Desk<'_> {
             Occasion { peer: &Source(source), host: &shared.host, now: self.wall, framing: Framing::Message };
         match service.answer(&occasion, buffer, length, shared.policy.limit(length)) {
             Answer::Bytes(length) => return Verdict::Answer(length),
-            Answer::Nothing => books.counters().messages.discarded.add(admitted as u64),
+            Answer::Nothing => books.counters.messages.discarded.add(admitted as u64),
             Answer::TooLong => books.dropped(DropReason::Amplification, admitted),
             Answer::Unknown => books.dropped(DropReason::ClockUnknown, admitted),
         }
@@ -431,12 +433,15 @@ impl Desk<'_> {
     }
 
     /// Whether it may be answered, as far as that is the same for all that came as one.
-    fn admit(&self, datagram: &Datagram<'_>) -> Result<(), DropReason> {
+    fn admit(&self, datagram: &Datagram<'_>, inet: Option<SocketAddr>) -> Result<(), DropReason> {
         let Datagram { truncated, source, destination, local, .. } = *datagram;
         if truncated {
             return Err(DropReason::Truncated);
         }
-        self.books.shared.policy.judge(source, destination, local)?;
+        match inet {
+            Some(inet) => self.books.shared.policy.judge_inet(inet, destination, local)?,
+            None => judge_unix(source)?,
+        }
         if self.books.worker > 0 && destination.is_some_and(|destination| is_group(destination, local)) {
             // Every socket of the port gets a copy of what is sent to a group: the first worker's answers.
             return Err(DropReason::Multicast);
@@ -463,7 +468,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
 
     /// It is time to try answers again for which there was no room.
     pub(super) fn retry_late(&mut self) {
-        let books = Books { shared: &self.shared, worker: self.index };
+        let books = Books::of(&self.shared, self.index);
         let Some(datagrams) = &mut self.datagrams else { return };
         datagrams.depart(&books, self.now);
         datagrams.retry(&books, self.now);
@@ -517,10 +522,10 @@ impl<S: Service, K: Kit> Worker<S, K> {
 
     /// Reads and answers one batch. Answers whether there may be more.
     pub(super) fn answer_batch(&mut self, index: usize, wait: Wait) -> bool {
-        let books = Books { shared: &self.shared, worker: self.index };
+        let books = Books::of(&self.shared, self.index);
         let Some(datagrams) = &mut self.datagrams else { return false };
         let turn = datagrams.turn(index, wait, &books);
-        datagrams.look_at_overflow(index, books.counters());
+        datagrams.look_at_overflow(index, books.counters);
         let socket = &mut datagrams.sockets[index];
         socket.failures = if matches!(turn, Turn::Failed) { socket.failures + 1 } else { 0 };
         if socket.failures >= FAILURES {

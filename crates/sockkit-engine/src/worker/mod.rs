@@ -19,15 +19,17 @@ mod timer;
 mod turn;
 mod vigil;
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use slab::Slab;
 use sockkit_core::{Error, Framing, Session};
-use sockkit_sys::Ring;
+use sockkit_sys::{Events, Ring};
 
-use crate::clock::{Nanos, nanos};
+use crate::clock::{NEVER, Nanos, nanos};
 use crate::counters::{Counters, EndReason};
 use crate::deadlines::{Armed, Deadlines};
 use crate::faults::{Disturbed, Kit, Undisturbed};
@@ -68,8 +70,10 @@ pub struct UringEngine;
 
 impl Engine for UringEngine {
     fn serve<S: Service>(seat: Seat<S>) -> Result<(), Error> {
-        let is_stream = |post: &Post<S>| post.listener.transport().traits().framing == Framing::Stream;
-        if seat.shared.spin || seat.shared.faults.is_some() || !seat.posts.iter().any(is_stream) {
+        let is_for_ring = |post: &Post<S>| {
+            post.listener.transport().traits().framing == Framing::Stream && !post.is_unread()
+        };
+        if seat.shared.spin || seat.shared.faults.is_some() || !seat.posts.iter().any(is_for_ring) {
             return EpollEngine::serve(seat);
         }
         let ring = Ring::new(ring::BUFFERS).map_err(|error| Error::io("set up", "io_uring", &error))?;
@@ -147,7 +151,7 @@ struct Worker<S: Service, K: Kit> {
     now: Nanos,
     stage: Stage,
     /// When what is left is reset.
-    grace_ends: Option<Nanos>,
+    grace_ends: Nanos,
 }
 
 impl<S: Service, K: Kit> Worker<S, K> {
@@ -181,7 +185,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
             direct: Vec::new(),
             held: 0,
             stage: Stage::Serving,
-            grace_ends: None,
+            grace_ends: NEVER,
         };
         for index in 0..worker.gates.len() {
             worker.open_gate(index).map_err(fail)?;
@@ -202,7 +206,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
         } else if self.ring.is_some() {
             self.serve_by_ring()?;
         }
-        let mut events = [EpollEvent::empty(); EVENTS];
+        let mut events = Events::new(EVENTS);
         while !self.is_over() {
             let timeout = self.timeout()?;
             self.round(&mut events, timeout)?;
@@ -211,23 +215,21 @@ impl<S: Service, K: Kit> Worker<S, K> {
     }
 
     /// Waits for events, and deals with them and with what is due.
-    fn round(&mut self, events: &mut [EpollEvent], timeout: EpollTimeout) -> Result<(), Error> {
+    fn round(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<(), Error> {
         self.counters().system_calls.add(1);
-        let count = match self.epoll.wait(events, timeout) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(errno) => return Err(Error::io("wait on", "epoll", &errno.into())),
-        };
+        let fail = |error| Error::io("wait on", "epoll", &error);
+        let count = events.wait(self.epoll.0.as_fd(), timeout).map_err(fail)?;
         self.now = self.shared.clock.now();
         self.go_on_with_carried();
-        for event in &events[..count] {
-            match Token::unpack(event.data()) {
+        for index in 0..count {
+            let ready = events.get(index);
+            match Token::unpack(ready.data) {
                 Token::Wake => self.follow_stage(),
                 Token::Timer => self.timer.rang(),
                 Token::Epoll => {}
                 Token::Gate(index) => self.accept(index),
                 Token::Datagrams(index) => self.answer(index),
-                Token::Connection(slot) => self.turn(slot, Ready::from(event.events())),
+                Token::Connection(slot) => self.turn(slot, Ready::from(ready)),
             }
         }
         self.look_at_deadlines();
@@ -236,6 +238,9 @@ impl<S: Service, K: Kit> Worker<S, K> {
 
     /// Turns for the connections that were not done in the last one.
     fn go_on_with_carried(&mut self) {
+        if self.carried.is_empty() {
+            return;
+        }
         let mut slots = std::mem::take(&mut self.carried);
         for slot in slots.drain(..) {
             if let Some(connection) = self.connections.get_mut(slot) {
@@ -258,18 +263,28 @@ impl<S: Service, K: Kit> Worker<S, K> {
     }
 
     /// How long to wait for events: not at all while connections have work left, else until the timer rings.
-    fn timeout(&mut self) -> Result<EpollTimeout, Error> {
+    fn timeout(&mut self) -> Result<Option<Duration>, Error> {
         if !self.carried.is_empty() {
-            return Ok(EpollTimeout::ZERO);
+            return Ok(Some(Duration::ZERO));
         }
-        let next = self.deadlines.next().into_iter().chain(self.grace_ends).min();
         let fail = |errno: Errno| Error::io("set", "a timer", &errno.into());
-        let calls = self.timer.ring_by(next).map_err(fail)?;
+        let calls = self.timer.ring_by(self.next_deadline()).map_err(fail)?;
         self.counters().system_calls.add(calls);
-        Ok(EpollTimeout::NONE)
+        Ok(None)
+    }
+
+    /// When something is due, whatever else happens.
+    fn next_deadline(&self) -> Nanos {
+        self.deadlines.next().min(self.grace_ends)
     }
 
     fn look_at_deadlines(&mut self) {
+        if self.next_deadline() <= self.now {
+            self.meet_deadlines();
+        }
+    }
+
+    fn meet_deadlines(&mut self) {
         while let Some((moment, token)) = self.deadlines.pop(self.now) {
             let counts = self.armed(token).is_some_and(|armed| armed.take(moment));
             match Token::unpack(token) {
@@ -279,7 +294,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
                 _ => {}
             }
         }
-        if self.grace_ends.is_some_and(|end| end <= self.now) {
+        if self.grace_ends <= self.now {
             self.drop_datagrams();
             self.end_all(EndReason::Shutdown);
         }
@@ -332,7 +347,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
             self.end_datagrams(stage == Stage::Draining);
         }
         if stage == Stage::Draining {
-            self.grace_ends = Some(self.now.saturating_add(nanos(self.shared.grace)));
+            self.grace_ends = self.now.saturating_add(nanos(self.shared.grace));
             let slots: Vec<usize> = self.connections.iter().map(|(slot, _)| slot).collect();
             for slot in slots {
                 self.drain(slot);

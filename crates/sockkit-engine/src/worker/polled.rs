@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::socket::{MsgFlags, Shutdown, shutdown};
 use sockkit_core::Framing;
-use sockkit_sys::Received;
+use sockkit_sys::{Ready as Told, Received};
 
 use super::appetite::Appetite;
 use super::turn::{Turn, errno, reason_of};
@@ -77,13 +77,9 @@ impl Ready {
     pub(super) const DUE: Self = Self { readable: false, read_to_the_end: false };
 }
 
-impl From<EpollFlags> for Ready {
-    fn from(flags: EpollFlags) -> Self {
-        use EpollFlags as F;
-        Self {
-            readable: flags.intersects(F::EPOLLIN | F::EPOLLPRI | F::EPOLLRDHUP | F::EPOLLHUP | F::EPOLLERR),
-            read_to_the_end: flags.intersects(F::EPOLLPRI | F::EPOLLRDHUP | F::EPOLLHUP | F::EPOLLERR),
-        }
+impl From<Told> for Ready {
+    fn from(Told { readable, ended, urgent, .. }: Told) -> Self {
+        Self { readable: readable || urgent, read_to_the_end: ended || urgent }
     }
 }
 
@@ -287,8 +283,18 @@ impl Polled {
         Ok(())
     }
 
-    /// Sends what waits, and what the service has to say.
+    /// Sends what waits, and what the service has to say: mostly nothing.
+    #[inline]
     fn flush<S: Service, Q: Outbox>(
+        &self,
+        peer: &mut Peer<S, Q>,
+        budget: &mut usize,
+        books: &Books<'_>,
+    ) -> io::Result<()> {
+        if peer.output(books.now).is_none() { Ok(()) } else { self.send(peer, budget, books) }
+    }
+
+    fn send<S: Service, Q: Outbox>(
         &self,
         peer: &mut Peer<S, Q>,
         budget: &mut usize,
@@ -340,6 +346,7 @@ fn interest(watch: Watch) -> EpollFlags {
     }
 }
 
+#[inline]
 fn receive_stream(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
     Ok(match sockkit_sys::recv(socket.as_fd(), buffer)? {
         0 => Received::End,

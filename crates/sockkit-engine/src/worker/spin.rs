@@ -5,8 +5,10 @@
 //! epoll, so a round trip costs the two system calls that it has to, and the peer's send wakes nobody. Everything else,
 //! new connections, the end, deadlines and whoever comes after the first few, is looked at from time to time.
 
-use nix::sys::epoll::{EpollEvent, EpollTimeout};
+use std::time::Duration;
+
 use sockkit_core::Error;
+use sockkit_sys::Events;
 
 use super::datagram::Wait;
 use super::polled::Ready;
@@ -44,9 +46,9 @@ impl<S: Service, K: Kit> Worker<S, K> {
 
     /// Serves until the server ends.
     pub(super) fn serve_spinning(&mut self) -> Result<(), Error> {
-        let mut events = [EpollEvent::empty(); EVENTS];
+        let mut events = Events::new(EVENTS);
         while !self.is_over() {
-            self.round(&mut events, EpollTimeout::ZERO)?;
+            self.round(&mut events, Some(Duration::ZERO))?;
             let mut work = 0;
             while work < WORK {
                 let before = self.bytes_moved();

@@ -14,6 +14,8 @@
 //! - *Connections with faults*, which delay and cut what is sent, and those of `--spin`, which are asked directly: neither
 //!   gets faster by fewer calls.
 //! - *Messages.* On a ring an empty message and the end look the same.
+//! - *What the kernel throws away* unread. That takes so few calls that a ring has nothing to spare; a worker that has
+//!   nothing else has no ring.
 
 #[cfg(test)]
 mod simulation;
@@ -21,10 +23,10 @@ mod stream;
 mod wire;
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
-use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use sockkit_core::Error;
-use sockkit_sys::{Interest, Ring, Sizes};
+use sockkit_sys::{Events, Interest, Ring, Sizes};
 
 pub(super) use stream::Stream;
 pub(super) use wire::Plug;
@@ -42,17 +44,17 @@ const COMPLETIONS: usize = 4096;
 impl<S: Service, K: Kit> Worker<S, K> {
     /// Serves until the server ends.
     pub(super) fn serve_by_ring(&mut self) -> Result<(), Error> {
-        let mut events = [EpollEvent::empty(); EVENTS];
+        let mut events = Events::new(EVENTS);
         let Some(ring) = &mut self.ring else { return Ok(()) };
         let fail = |error| Error::io("watch", "epoll", &error);
         let epoll = self.epoll.0.as_fd().try_clone_to_owned().map_err(fail)?;
         let epoll = ring.adopt(epoll, Token::Epoll.pack());
         ring.watch(epoll, Interest::Readable);
         while !self.is_over() {
-            let wanted = u32::from(self.timeout()? == EpollTimeout::NONE);
+            let wanted = u32::from(self.timeout()?.is_none());
             let told = self.round_of_ring(wanted)?;
             if told {
-                self.round(&mut events, EpollTimeout::ZERO)?;
+                self.round(&mut events, Some(Duration::ZERO))?;
                 if let Some(ring) = &mut self.ring {
                     ring.watch(epoll, Interest::Readable);
                 }

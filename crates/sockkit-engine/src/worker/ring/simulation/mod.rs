@@ -30,7 +30,7 @@ use pool::Pool;
 use socket::Socket;
 use worker::Worker;
 
-use crate::clock::Nanos;
+use crate::clock::{NEVER, Nanos};
 use crate::counters::{EndReason, Totals};
 use crate::limits::Limits;
 use crate::server::Shared;
@@ -183,7 +183,8 @@ impl<'a> World<'a> {
         if open.iter().any(|&line| self.fars[line].is_patient()) {
             self.worker.drain(3600 * SECOND);
         } else if !open.is_empty() {
-            let next = self.worker.next_deadline().expect("who sleeps has a deadline");
+            let next = self.worker.next_deadline();
+            assert_ne!(next, NEVER, "who sleeps has a deadline");
             self.worker.now = self.worker.now.max(next + self.rng.u64(..SECOND));
             self.worker.round(usize::MAX);
         }

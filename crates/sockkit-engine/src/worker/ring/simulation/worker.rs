@@ -12,7 +12,7 @@ use super::checks::{Over, Witness};
 use super::kernel::{Kernel, Plug};
 use super::pool::Chunk;
 use super::socket::Socket;
-use crate::clock::Nanos;
+use crate::clock::{NEVER, Nanos};
 use crate::counters::{Counters, EndReason, Totals};
 use crate::deadlines::{Armed, Deadlines};
 use crate::limits::Limits;
@@ -33,7 +33,7 @@ pub(super) struct Worker<'a> {
     carried: Vec<usize>,
     deadlines: Deadlines,
     held: usize,
-    grace_ends: Option<Nanos>,
+    grace_ends: Nanos,
     /// Bytes that streams have received, and that they know to have sent.
     bytes: (u64, u64),
 }
@@ -59,7 +59,7 @@ impl<'a> Worker<'a> {
             carried: Vec::new(),
             deadlines: Deadlines::default(),
             held: 0,
-            grace_ends: None,
+            grace_ends: NEVER,
             bytes: (0, 0),
         }
     }
@@ -103,7 +103,7 @@ impl<'a> Worker<'a> {
 
     /// The server begins to end.
     pub(super) fn drain(&mut self, grace: Nanos) {
-        self.grace_ends = Some(self.now + grace);
+        self.grace_ends = self.now + grace;
         for line in 0..self.connections.len() {
             if let Some(connection) = &mut self.connections[line] {
                 connection.witness.drained(&self.kernel.lines[line].socket);
@@ -123,12 +123,12 @@ impl<'a> Worker<'a> {
 
     /// Whether the server ends.
     pub(super) fn drains(&self) -> bool {
-        self.grace_ends.is_some()
+        self.grace_ends != NEVER
     }
 
     /// When something is due.
-    pub(super) fn next_deadline(&self) -> Option<Nanos> {
-        self.deadlines.next().into_iter().chain(self.grace_ends).min()
+    pub(super) fn next_deadline(&self) -> Nanos {
+        self.deadlines.next().min(self.grace_ends)
     }
 
     /// All connections have ended: what is left is nothing, and the books, which this answers, say so.
@@ -221,7 +221,7 @@ impl<'a> Worker<'a> {
                 self.deadlines.arm(armed, line as u64, peer.deadline(&self.limits, self.now));
             }
         }
-        let is_over = self.grace_ends.is_some_and(|end| end <= self.now);
+        let is_over = self.grace_ends <= self.now;
         for line in 0..self.connections.len() {
             let Some(Connection { peer, witness, .. }) = &self.connections[line] else { continue };
             if is_over {
