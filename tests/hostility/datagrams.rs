@@ -123,7 +123,7 @@ fn t28_an_overflowing_receive_queue_is_counted() {
     let server = SOCKKIT.serve(&["--udp", "127.0.0.1:0", "--rcvbuf", "8KiB", "--workers", "1"]);
     let peer = Peer::connect(server.url("udp"));
     let mut sent = ask_until_answered(&peer, b"before");
-    server.signal(Signal::SIGSTOP);
+    server.freeze();
     for _ in 0..500 {
         peer.send(&noise(1, 1000)).expect("send");
         sent += 1;
