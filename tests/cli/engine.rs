@@ -1,6 +1,9 @@
 //! Which engine serves, and what is said where it is not the one that was asked for.
 
-use sockkit_tests::{Peer, skip, strace_works};
+use std::path::Path;
+use std::process::Command;
+
+use sockkit_tests::{Finished, NotReady, Peer, Server, copy_for_others, need_tool, skip, strace_works};
 
 use crate::SOCKKIT;
 
@@ -42,6 +45,70 @@ fn auto_falls_back_and_says_why_in_one_line() {
         let lines: Vec<&str> = finished.stderr.lines().filter(|line| line.contains("io_uring")).collect();
         assert!(lines.len() == 1 && lines[0].contains(cause), "{}", finished.stderr);
     }
+}
+
+/// Starts a server with more workers than there is memory for their rings, and enough for the one that is tried at the
+/// start: as somebody else, because to root the limit means nothing. Under strace every system call is dear, so that
+/// `auto` wants the ring.
+fn serve_with_little_memory(
+    setpriv: &Path,
+    program: &Path,
+    engine: &str,
+    limit: usize,
+) -> Result<Server, NotReady> {
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=getppid"]).arg(setpriv);
+    command.args([
+        "--reuid=64009",
+        "--regid=64009",
+        "--clear-groups",
+        "--inh-caps=-all",
+        "--bounding-set=-all",
+    ]);
+    command.args(["prlimit", &format!("--memlock={limit}:{limit}")]).arg(program);
+    command.args(["serve", "--json", "--workers", "8", "--engine", engine, "--tcp", "127.0.0.1:0"]);
+    Server::start(command, 1)
+}
+
+/// That there can be one ring does not mean that there can be as many as there are workers.
+#[test]
+fn a_worker_without_a_ring_of_its_own_serves_by_epoll() {
+    if !strace_works() || !nix::unistd::Uid::effective().is_root() {
+        skip!("needs root, to be somebody else, and strace");
+    }
+    let setpriv = need_tool!("setpriv");
+    need_tool!("prlimit");
+    let (_place, program) = copy_for_others(SOCKKIT.path());
+    let in_place = |finished: &Finished| {
+        finished
+            .stderr
+            .lines()
+            .filter(|line| line.contains("in place of io_uring"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    // How much a ring takes is the kernel's business. With too little even the first is refused, and with too much none is.
+    for limit in (0..8).map(|steps| (64 << 10) << steps) {
+        let server = serve_with_little_memory(&setpriv, &program, "auto", limit)
+            .unwrap_or_else(|not_ready| panic!("{not_ready}"));
+        for number in 0..40_u64 {
+            Peer::connect(server.url("tcp")).echo(&number.to_be_bytes()).expect("an echo");
+        }
+        let finished = server.stop();
+        finished.assert_clean();
+        let lines = in_place(&finished);
+        assert!(lines.len() <= 1, "{}", finished.stderr);
+        if !lines.iter().any(|line| line.contains("in worker")) {
+            continue;
+        }
+        assert!(lines[0].contains("ulimit -l"), "{}", finished.stderr);
+        let refused =
+            serve_with_little_memory(&setpriv, &program, "uring", limit).expect_err("there are too few");
+        assert_eq!(refused.status.and_then(|status| status.code()), Some(6), "{}", refused.stderr);
+        assert!(refused.stderr.contains("io_uring"), "{}", refused.stderr);
+        return;
+    }
+    skip!("the kernel does not charge the memory of rings");
 }
 
 /// A ring that can be set up and does not do what it should is not used.

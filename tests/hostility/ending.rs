@@ -232,7 +232,7 @@ fn accept_is_exact_when_the_end_is_asked_for() {
     for workers in ["1", "2"] {
         let server =
             SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--accept", "3", "--workers", workers, "--grace", "1s"]);
-        server.signal(Signal::SIGSTOP);
+        server.freeze();
         wait_until("all its threads have stopped", || {
             let mut threads = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("its threads");
             threads.all(|thread| {
@@ -294,7 +294,7 @@ fn memory_runs_out_while_it_ends() {
             idle_since = Instant::now();
         }
     }
-    server.signal(Signal::SIGSTOP);
+    server.freeze();
     let crowd: Vec<Peer> = (0..100).map(|_| open()).collect();
     crowd.iter().for_each(write_much);
     server.signal(Signal::SIGTERM);

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use sockkit_tests::{
-    PATIENCE, Peer, PeerOptions, Pinger, Server, holds_within, noise, observe_for, rss_bytes, skip,
-    strace_works, wait_until,
+    PATIENCE, Peer, PeerOptions, Pinger, Server, holds_within, noise, observe_for, raise_file_limit,
+    rss_bytes, skip, strace_works, wait_until,
 };
 
 use crate::SOCKKIT;
@@ -121,6 +121,58 @@ fn t41_many_peers_that_only_write_share_a_bound() {
     let summary = server.summary();
     assert!(summary.get(&["connections", "ended", "memory_limit"]) > 0, "{}", summary.0);
     summary.assert_balanced();
+}
+
+/// T42: more peers that never read what they have asked for than a worker has buffers to receive into (512 on an
+/// io_uring), and others that write and read without a pause: each takes what it can get, and a healthy peer is answered.
+#[test]
+fn t42_greedy_peers_do_not_hold_up_a_healthy_one() {
+    const DEAF: u64 = 600;
+    const LOUD: u64 = 16;
+    let limit = raise_file_limit();
+    if limit < 2 * DEAF {
+        skip!("the limit of open files is {limit}, and {DEAF} connections need more");
+    }
+    let small = ["--max-queue", "16KiB", "--sndbuf", "16KiB", "--rcvbuf", "16KiB"];
+    let server = SOCKKIT.serve(&[&["--tcp", "127.0.0.1:0", "--workers", "1"][..], &small].concat());
+    let options = PeerOptions { receive_buffer: Some(8 << 10), send_buffer: Some(8 << 10), source: None };
+    let open = || Peer::open(server.url("tcp"), options).expect("connect");
+    let piece = noise(42, 16 << 10);
+    let (done, echoed) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let loud: Vec<Peer> = (0..LOUD / 2).map(|_| open()).collect();
+                let mut buffer = vec![0; 64 << 10];
+                while !done.load(Ordering::Relaxed) {
+                    for peer in &loud {
+                        peer.send_some(&piece).expect("send");
+                        let length = peer.recv_now(&mut buffer).unwrap_or_default().unwrap_or_default();
+                        echoed.fetch_add(length as u64, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        let deaf: Vec<Peer> = (0..DEAF).map(|_| open()).collect();
+        let full = holds_within(PATIENCE, || {
+            deaf.iter().filter(|peer| peer.send_some(&piece).is_ok_and(|sent| sent.is_some())).count() == 0
+        });
+        let healthy = Peer::connect(server.url("tcp"));
+        let slow = (0..200_u64).find(|number| {
+            let answer = healthy.echo_within(&number.to_be_bytes(), Duration::from_secs(2));
+            answer.inspect_err(|error| eprintln!("question {number}: {error}")).is_err()
+        });
+        let before = echoed.load(Ordering::Relaxed);
+        // More than all buffers hold.
+        let goes_on = holds_within(PATIENCE, || echoed.load(Ordering::Relaxed) > before + (4 << 20));
+        done.store(true, Ordering::Relaxed);
+        assert!(full, "who never reads is read without end");
+        assert_eq!(slow, None, "a healthy peer waits for its answer");
+        assert!(goes_on, "who reads is not served");
+    });
+    let finished = server.stop();
+    finished.assert_clean();
+    finished.summary().assert_balanced();
 }
 
 /// T43: a reader that is slow but reads gets everything, however long it takes.

@@ -11,8 +11,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{MsgFlags, SockaddrStorage, getsockname, send};
 use nix::unistd::Pid;
 use sockkit_tests::{
-    PATIENCE, Peer, Pinger, Server, forced_engine, in_netns, need_tool, noise, observe_for, or_skip, skip,
-    wait_for_exit, wait_until,
+    PATIENCE, Peer, Pinger, Server, in_netns, need_tool, noise, observe_for, or_skip, skip, wait_for_exit,
+    wait_until,
 };
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -95,7 +95,7 @@ fn t64_a_reset_at_every_state() {
 fn t64_a_reset_before_accept() {
     let mut server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0"]);
     let baseline = server.sockets();
-    server.signal(Signal::SIGSTOP);
+    server.freeze();
     let (short, long): (Vec<Peer>, Vec<Peer>) =
         (0..50).map(|_| (Peer::connect(server.url("tcp")), Peer::connect(server.url("tcp")))).unzip();
     short.into_iter().for_each(Peer::reset);
@@ -251,14 +251,11 @@ fn t70_a_frozen_peer_loses_nothing() {
 /// waiting for more to come.
 #[test]
 fn urgent_data_holds_nothing_back() {
-    if forced_engine().as_deref() == Some("uring") {
-        skip!("a multishot receive stops at urgent data until more comes");
-    }
     let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--workers", "1"]);
     let peer = Peer::connect(server.url("tcp"));
     peer.echo(b"accepted").expect("an echo");
     for _ in 0..20 {
-        server.signal(Signal::SIGSTOP);
+        server.freeze();
         peer.send(b"before").expect("send");
         send(peer.as_fd().as_raw_fd(), b"!", MsgFlags::MSG_OOB).expect("send urgently");
         peer.send(b"behind").expect("send");

@@ -147,7 +147,7 @@ fn descriptors_that_are_sent_along_do_not_stay() {
         let gift = tempfile::tempfile().expect("a file");
         let gifts = [gift.as_raw_fd(); 3];
         for round in 0..50_u8 {
-            server.signal(Signal::SIGSTOP);
+            server.freeze();
             let content = [IoSlice::new(b"with a gift")];
             let rights = [ControlMessage::ScmRights(&gifts)];
             let sent =

@@ -138,7 +138,7 @@ fn t30_what_cannot_leave_as_one_leaves_one_by_one() {
             SOCKKIT.serve_with_fault(&fault, None, &args).unwrap_or_else(|not_ready| panic!("{not_ready}"));
         let socket = client(&server);
         for _ in 0..3 {
-            server.signal(Signal::SIGSTOP);
+            server.freeze();
             let texts: Vec<_> = (0..40).map(|seed| noise(seed, 64)).collect();
             for text in &texts {
                 socket.send(text).expect("send");

@@ -20,6 +20,19 @@ pub fn rss_bytes(pid: u32) -> u64 {
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("kB") * 1024
 }
 
+/// Whether all threads of a process are stopped, by a signal or by a tracer.
+///
+/// # Panics
+/// If the process is gone.
+#[track_caller]
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with(['T', 't']))
+    })
+}
+
 /// Processor time that all threads of a process have used. Its grain is a hundredth of a second.
 ///
 /// # Panics

@@ -14,7 +14,8 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use sockkit_core::TRANSPORTS;
 
-use crate::{PATIENCE, holds_within, open_sockets, wait_for_exit};
+use crate::process::is_stopped;
+use crate::{PATIENCE, holds_within, open_sockets, wait_for_exit, wait_until};
 
 /// The binary under test. Only its own package's tests know where it is: `Sockkit(env!("CARGO_BIN_EXE_sockkit"))`.
 #[derive(Clone, Copy, Debug)]
@@ -264,6 +265,17 @@ impl Server {
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
         kill(self.nix_pid(), signal).expect("signal the server");
+    }
+
+    /// Stops it (SIGSTOP) until it is told to go on (SIGCONT), and waits until none of its threads runs: one that is still
+    /// on its way to stop reads what is sent, and a read may be cut short by the signal itself.
+    ///
+    /// # Panics
+    /// If the process is gone, or does not stop.
+    #[track_caller]
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        wait_until("every thread of the server stands still", || is_stopped(self.pid()));
     }
 
     /// What it has printed on stdout so far.

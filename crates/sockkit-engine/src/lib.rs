@@ -57,4 +57,4 @@ pub use observer::{Event, Observer, Silent};
 pub use policy::Policy;
 pub use server::{Config, Engine, Listening, Plan, RateLimits, Running, Seat, Server};
 pub use services::Service;
-pub use worker::{EpollEngine, UringEngine};
+pub use worker::{EitherEngine, EpollEngine, UringEngine};

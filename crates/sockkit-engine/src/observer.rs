@@ -68,6 +68,13 @@ pub enum Event<'a> {
         /// What sendmsg(2) said.
         error: &'a io::Error,
     },
+    /// A worker can have no io_uring of its own, and serves by epoll ([`crate::EitherEngine`]).
+    RingRefused {
+        /// Which one, from 0.
+        worker: usize,
+        /// What io_uring_setup(2), or what goes with it, said.
+        error: &'a io::Error,
+    },
     /// A connection was reset because more is held for all peers than may be, and most of it for this one.
     Shed {
         /// Whose it was.

@@ -471,7 +471,8 @@ mod tests {
     use crate::testing::{PIPES, open_descriptors, send_with_descriptor};
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
-    use std::os::unix::net::UnixDatagram;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
     use std::time::Duration;
 
     fn udp() -> UdpSocket {
@@ -569,6 +570,28 @@ mod tests {
             assert_eq!(client.recv(&mut buffer).unwrap(), text.len().min(16));
         }
         assert_eq!(batch.receive(server.as_fd(), 1).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    /// The kernel shortens the room for a name to that of the last one, and a slot's next peer may have a longer one.
+    #[test]
+    fn a_name_may_be_longer_than_the_last_one() {
+        let bind = |name: &str| {
+            let name = format!("sockkit-{}-{name}", std::process::id());
+            let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket
+        };
+        let (server, clients) = (bind("server"), [bind("a"), bind("with-a-longer-name")]);
+        for slots in [1, 4] {
+            let mut batch = Batch::new(slots, 16, Ancillary::None);
+            for client in &clients {
+                client.send_to_addr(b"question", &server.local_addr().unwrap()).unwrap();
+                assert_eq!(batch.receive(server.as_fd(), slots).unwrap(), 1);
+                batch.answer(0, 8);
+                batch.send(server.as_fd(), |f| panic!("{f:?}"));
+                assert_eq!(client.recv(&mut [0; 16]).unwrap(), 8);
+            }
+        }
     }
 
     #[test]

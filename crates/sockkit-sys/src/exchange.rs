@@ -319,7 +319,7 @@ mod tests {
                 assert!(Features::default().coalesce(theirs.as_fd()));
                 back = back.coalescing();
             }
-            for texts in [&["one.", "two.", "3..."][..], &["four", "", "six."]] {
+            for texts in [&["one.", "two.", "3..."][..], &["four", "", "six."], &["7...", "8...", "9..."]] {
                 out.clear();
                 texts.iter().for_each(|text| queue(&mut out, text.as_bytes()));
                 let left = out.send(ours.as_fd()).unwrap();

@@ -134,6 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn a_part_does_not_pass_for_the_whole() {
+        let (ours, theirs) = seqpacket_pair();
+        let (our_datagrams, their_datagrams) = UnixDatagram::pair().unwrap();
+        crate::send(theirs.as_fd(), b"longer").unwrap();
+        their_datagrams.send(b"longer").unwrap();
+        let mut buffer = [0; 4];
+        assert_eq!(receive_record(ours.as_fd(), &mut buffer).unwrap(), Received::Truncated);
+        assert_eq!(receive_datagram(our_datagrams.as_fd(), &mut buffer).unwrap(), Received::Truncated);
+    }
+
+    #[test]
     fn a_bare_record_may_be_empty_too() {
         let (ours, theirs) = seqpacket_pair();
         let receive = |buffer: &mut [u8]| receive_bare_record(ours.as_fd(), buffer);

@@ -19,6 +19,7 @@ mod timer;
 mod turn;
 mod vigil;
 
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use crate::clock::{NEVER, Nanos, nanos};
 use crate::counters::{Counters, EndReason};
 use crate::deadlines::{Armed, Deadlines};
 use crate::faults::{Disturbed, Kit, Undisturbed};
+use crate::observer::Event;
 use crate::server::{Engine, Post, Seat, Shared, Stage};
 use crate::services::Service;
 
@@ -70,14 +72,37 @@ pub struct UringEngine;
 
 impl Engine for UringEngine {
     fn serve<S: Service>(seat: Seat<S>) -> Result<(), Error> {
-        let is_for_ring = |post: &Post<S>| {
-            post.listener.transport().traits().framing == Framing::Stream && !post.is_unread()
-        };
-        if seat.shared.spin || seat.shared.faults.is_some() || !seat.posts.iter().any(is_for_ring) {
-            return EpollEngine::serve(seat);
-        }
-        let ring = Ring::new(ring::BUFFERS).map_err(|error| Error::io("set up", "io_uring", &error))?;
-        serve(seat, Undisturbed, Some(ring))
+        serve_by_ring_or(seat, |_, error| Err(Error::io("set up", "io_uring", &error)))
+    }
+}
+
+/// [`UringEngine`] for each worker that can have a ring, and [`EpollEngine`] for the others: that one ring can be had does
+/// not mean that there is memory, or a descriptor, for as many as there are workers. The observer is told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct EitherEngine;
+
+impl Engine for EitherEngine {
+    fn serve<S: Service>(seat: Seat<S>) -> Result<(), Error> {
+        serve_by_ring_or(seat, |seat, error| {
+            seat.shared.observer.event(&Event::RingRefused { worker: seat.index, error: &error });
+            EpollEngine::serve(seat)
+        })
+    }
+}
+
+/// Serves on a ring where that is of use, and as `otherwise` says where there can be none.
+fn serve_by_ring_or<S: Service>(
+    seat: Seat<S>,
+    otherwise: impl FnOnce(Seat<S>, io::Error) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let is_for_ring =
+        |post: &Post<S>| post.listener.transport().traits().framing == Framing::Stream && !post.is_unread();
+    if seat.shared.spin || seat.shared.faults.is_some() || !seat.posts.iter().any(is_for_ring) {
+        return EpollEngine::serve(seat);
+    }
+    match Ring::new(ring::BUFFERS) {
+        Ok(ring) => serve(seat, Undisturbed, Some(ring)),
+        Err(error) => otherwise(seat, error),
     }
 }
 

@@ -97,7 +97,6 @@ pub struct Ring {
     buffers: ManuallyDrop<Buffers>,
     lines: Lines,
     enters: u64,
-    stale: u64,
 }
 
 impl Ring {
@@ -109,13 +108,17 @@ impl Ring {
     /// # Panics
     /// If the receivers are no power of two, or there are more than 65,535 buffers.
     pub fn new(sizes: Sizes) -> io::Result<Self> {
-        let ring = set_up()?;
+        Self::with_queues(sizes, SUBMISSIONS, COMPLETIONS)
+    }
+
+    fn with_queues(sizes: Sizes, submissions: u32, completions: u32) -> io::Result<Self> {
+        let ring = set_up(submissions, completions)?;
         let buffers = Buffers::new(sizes)?;
         let (entries, count) = buffers.entries();
         // SAFETY: the entries are whole pages that live as long as `buffers`, which is dropped after the ring is closed.
         unsafe { ring.submitter().register_buf_ring_with_flags(entries, count, GROUP, 0) }?;
         let buffers = ManuallyDrop::new(buffers);
-        Ok(Self { ring, buffers, lines: Lines::default(), enters: 0, stale: 0 })
+        Ok(Self { ring, buffers, lines: Lines::default(), enters: 0 })
     }
 
     /// Gives a descriptor to the ring. `token` is what its completions are told with.
@@ -175,8 +178,9 @@ impl Ring {
     /// Has it told, once, when the peer has ended its side. A receive that goes on may miss an end right behind the last bytes:
     /// it looks again only where the socket says that there are more bytes, and of the end a Unix socket says nothing.
     ///
-    /// (TCP says nothing of what is behind urgent data either, which is then received with the next bytes. Watching for
-    /// `POLLPRI` is no help: every arrival is announced with it, and the ring takes that at its word.)
+    /// (At urgent data TCP says that nothing is there while a signal is pending, which of those that cannot be blocked only
+    /// SIGSTOP and a tracer's can be: what is there is then received with the next bytes. Watching for `POLLPRI` is no help:
+    /// every arrival is announced with it, and the ring takes that at its word.)
     ///
     /// # Panics
     /// If that is under way.
@@ -259,11 +263,6 @@ impl Ring {
         self.enters
     }
 
-    /// Completions that were about no line that there is, and were passed over. More than none is a bug.
-    pub fn stale(&self) -> u64 {
-        self.stale
-    }
-
     fn line(&mut self, line: Line) -> &mut lines::Open {
         self.lines.get(line).filter(|open| !open.retired).expect(RETIRED)
     }
@@ -305,12 +304,13 @@ impl Ring {
 
     /// What a completion means to the owner of its line, if anything.
     fn digest(&mut self, entry: &cqueue::Entry) -> Option<(u64, Completion)> {
-        let tag = Tag::unpack(entry.user_data());
+        // What `drop` begins has no tag.
+        let tag = Tag::unpack(entry.user_data())?;
         let result = match entry.result() {
             error if error < 0 => Err(io::Error::from_raw_os_error(-error)),
             value => Ok(value as usize),
         };
-        if let Some(Tag { op, cancels: true, line }) = tag {
+        if let Tag { op, cancels: true, line } = tag {
             // It was not found, because it was just moving from one place to another in the kernel.
             if self.lines.get(line).is_some_and(|open| open.is_under_way(op)) {
                 self.push_cancel(line, op);
@@ -320,8 +320,8 @@ impl Ring {
         let buffer = cqueue::buffer_select(entry.flags());
         let length = *result.as_ref().unwrap_or(&0);
         let chunk = buffer.map(|buffer| self.buffers.take(buffer, length));
-        let Some((tag, open)) = tag.and_then(|tag| Some((tag, self.lines.get(tag.line)?))) else {
-            self.stale += 1;
+        let Some(open) = self.lines.get(tag.line) else {
+            debug_assert!(false, "{tag:?} has ended, but that line is not there");
             chunk.into_iter().for_each(|chunk| self.buffers.give_back(chunk));
             return None;
         };
@@ -417,7 +417,7 @@ impl Drop for Ring {
 
 impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ring").field("enters", &self.enters).field("stale", &self.stale).finish()
+        f.debug_struct("Ring").field("enters", &self.enters).finish()
     }
 }
 
@@ -440,9 +440,9 @@ const _: () = assert!(size_of::<Arguments>() == 24);
 
 /// io_uring_setup(2), with as much of what makes the ring of one thread faster as this kernel has: `EINVAL` is its answer to
 /// a flag that it does not know.
-fn set_up() -> io::Result<IoUring> {
+fn set_up(submissions: u32, completions: u32) -> io::Result<IoUring> {
     let mut builder = IoUring::builder();
-    builder.setup_submit_all().setup_cqsize(COMPLETIONS);
+    builder.setup_submit_all().setup_cqsize(completions);
     let oldest = builder.clone();
     // Linux 5.19: no interrupt for what may wait until the next call. 6.1: it does wait until then.
     let older = builder.clone().setup_coop_taskrun().clone();
@@ -451,7 +451,7 @@ fn set_up() -> io::Result<IoUring> {
     let newest = builder.setup_no_sqarray().clone();
     let mut answer = Err(io::Error::from_raw_os_error(libc::EINVAL));
     for builder in [newest, newer, older, oldest] {
-        answer = builder.build(SUBMISSIONS);
+        answer = builder.build(submissions);
         if !matches!(&answer, Err(error) if error.raw_os_error() == Some(libc::EINVAL)) {
             break;
         }

@@ -108,6 +108,11 @@ impl Observer for Log {
                     _ => "the kernel is older than 4.18, or has no UDP GSO on that way",
                 }
             ),
+            // One line for all workers: they start together, and for one reason.
+            Event::RingRefused { worker, error } if self.may_tell_trouble(Instant::now()) => format!(
+                "epoll serves in place of io_uring in worker {worker}: {}; limits: ulimit -l, ulimit -n",
+                describe(error)
+            ),
             Event::Shed { peer, held } if self.may_tell_trouble(Instant::now()) => {
                 format!("Reset {peer}: {held} bytes were held for it, and all memory for peers is in use")
             }

@@ -8,9 +8,9 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::Result;
-use sockkit_engine::{EpollEngine, Listening, Server, Totals, UringEngine};
+use sockkit_engine::{EitherEngine, EpollEngine, Listening, Server, Totals, UringEngine};
 
-use crate::cli::ServeArgs;
+use crate::cli::{EngineName, ServeArgs};
 use crate::command::engine::Engine;
 use crate::render::lines::Lines;
 use crate::render::log::Log;
@@ -46,7 +46,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     let listening = server.listening().to_vec();
     let running = match engine {
         Engine::Epoll => server.start::<EpollEngine>()?,
-        Engine::Uring => server.start::<UringEngine>()?,
+        Engine::Uring if args.engine == EngineName::Uring => server.start::<UringEngine>()?,
+        Engine::Uring => server.start::<EitherEngine>()?,
     };
     if let Err(error) = announce(&listening, args.json) {
         // Nobody will ever learn where it listens.

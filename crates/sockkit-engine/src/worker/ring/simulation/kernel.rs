@@ -60,6 +60,8 @@ pub(super) struct Line {
     heed: Slot<()>,
     sending: Option<Chunk>,
     stopping: bool,
+    /// The last receive found no buffer.
+    starved: bool,
     retired: bool,
     pub(super) closed: bool,
 }
@@ -114,6 +116,7 @@ impl Kernel {
             heed: Slot::default(),
             sending: None,
             stopping: false,
+            starved: false,
             retired: false,
             closed: false,
         };
@@ -165,6 +168,7 @@ impl Kernel {
                 Told::Received { result, armed } => {
                     line.receive.under_way = armed;
                     line.stopping &= armed;
+                    line.starved = matches!(result, Err(Errno::ENOBUFS));
                     Completion::Received { result: result.map_err(io::Error::from), armed }
                 }
                 Told::Sent(result) => {
@@ -396,6 +400,8 @@ impl Wire for Plug<'_> {
         let begun = match operation {
             Operation::Receive(how) => {
                 line.receive.begin("receive");
+                let may_spin = line.starved && how == Receive::Always;
+                assert!(!may_spin, "without a buffer it fails at once, again and again");
                 Begun::Receive(how)
             }
             Operation::StopReceiving => {
