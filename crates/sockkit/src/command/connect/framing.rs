@@ -21,7 +21,9 @@ pub(super) struct Cutter {
     buffer: Vec<u8>,
     /// The part of the buffer that is read and not yet cut.
     held: Range<usize>,
-    /// How much of that has been looked through for an end of a message.
+    /// The message that was cut last.
+    last: Range<usize>,
+    /// How much of what is held has been looked through for an end of a message.
     searched: usize,
     ended: bool,
 }
@@ -39,7 +41,15 @@ pub(super) enum Uncut {
 
 impl Cutter {
     pub(super) fn new(framing: Framing, longest: usize) -> Self {
-        Self { framing, longest, buffer: vec![0; 2 * READ], held: 0..0, searched: 0, ended: false }
+        Self {
+            framing,
+            longest,
+            buffer: vec![0; 2 * READ],
+            held: 0..0,
+            last: 0..0,
+            searched: 0,
+            ended: false,
+        }
     }
 
     /// Room for a read. How much of it was filled is told to [`Cutter::filled`].
@@ -75,6 +85,11 @@ impl Cutter {
         self.ended && self.held.is_empty()
     }
 
+    /// The message that was cut last, until the next read.
+    pub(super) fn last(&self) -> &[u8] {
+        &self.buffer[self.last.clone()]
+    }
+
     /// The next whole message, or `None` if more has to be read first (or all is done).
     pub(super) fn next(&mut self) -> Result<Option<&[u8]>, Uncut> {
         let held = &self.buffer[self.held.clone()];
@@ -103,7 +118,8 @@ impl Cutter {
         let start = self.held.start;
         self.held.start += taken;
         self.searched = 0;
-        Ok(Some(&self.buffer[start + body.start..start + body.end]))
+        self.last = start + body.start..start + body.end;
+        Ok(Some(self.last()))
     }
 
     /// A message up to a terminator, or up to the end of the input.

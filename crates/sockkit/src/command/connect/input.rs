@@ -33,6 +33,8 @@ pub(super) struct Input {
     encoding: Encoding,
     after_cr: bool,
     number: u64,
+    /// The message taken last, where it had to be written anew.
+    written: Vec<u8>,
 }
 
 /// What [`Input::take`] found.
@@ -46,17 +48,17 @@ pub(super) enum Taken {
 
 impl Input {
     pub(super) fn new(source: Source, framing: Framing, encoding: Encoding) -> Self {
-        Self { source, framing, encoding, after_cr: false, number: 0 }
+        Self { source, framing, encoding, after_cr: false, number: 0, written: Vec::new() }
     }
 
-    /// Puts the next message into `wire`, in place of what is there.
-    pub(super) fn take(&mut self, wire: &mut Vec<u8>) -> Result<Taken, Error> {
-        wire.clear();
+    /// Gets the next message ready, in place of the last one.
+    pub(super) fn take(&mut self) -> Result<Taken, Error> {
+        self.written.clear();
         self.number += 1;
         let taken = match &mut self.source {
             Source::Messages(messages) => match messages.next() {
                 Some(message) => {
-                    self.encoding.write(&message, &mut self.after_cr, wire);
+                    self.encoding.write(&message, &mut self.after_cr, &mut self.written);
                     Taken::Message
                 }
                 None => Taken::End,
@@ -64,8 +66,9 @@ impl Input {
             Source::Stdin(cutter) => {
                 let done = cutter.is_done();
                 match cutter.next() {
+                    Ok(Some(_)) if self.encoding.is_plain() => Taken::Message,
                     Ok(Some(message)) => {
-                        self.encoding.write(message, &mut self.after_cr, wire);
+                        self.encoding.write(message, &mut self.after_cr, &mut self.written);
                         Taken::Message
                     }
                     Ok(None) if done => Taken::End,
@@ -78,7 +81,15 @@ impl Input {
         Ok(taken)
     }
 
-    /// Reads stdin once. Answers whether there was anything, the end included.
+    /// The message taken last, as it goes on the wire: from where it was read to, if nothing is changed about it.
+    pub(super) fn wire(&self) -> &[u8] {
+        match &self.source {
+            Source::Stdin(cutter) if self.encoding.is_plain() => cutter.last(),
+            _ => &self.written,
+        }
+    }
+
+    /// Reads stdin once, over the message taken last. Answers whether there was anything, the end included.
     pub(super) fn fill(&mut self, stdin: BorrowedFd<'_>) -> Result<bool, Error> {
         let Source::Stdin(cutter) = &mut self.source else { return Ok(false) };
         loop {
@@ -121,6 +132,11 @@ impl Input {
 }
 
 impl Encoding {
+    /// Whether messages go on the wire as they are.
+    fn is_plain(self) -> bool {
+        self.bounds == Framing::Raw && !self.crlf
+    }
+
     fn write(self, message: &[u8], after_cr: &mut bool, wire: &mut Vec<u8>) {
         if self.bounds == Framing::Length {
             wire.extend_from_slice(&[0; 4]);
@@ -155,9 +171,9 @@ mod tests {
         let source = messages.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
         let mut input =
             Input::new(Source::Messages(source.into_iter()), Framing::Line, Encoding { bounds, crlf });
-        let (mut all, mut wire) = (Vec::new(), Vec::new());
-        while input.take(&mut wire).unwrap() == Taken::Message {
-            all.extend_from_slice(&wire);
+        let mut all = Vec::new();
+        while input.take().unwrap() == Taken::Message {
+            all.extend_from_slice(input.wire());
         }
         all
     }
@@ -181,8 +197,8 @@ mod tests {
         let input = Input::new(Source::Stdin(cutter), Framing::Line, encoding);
         let cut = input.complain(Uncut::LengthCut(3)).to_string();
         assert!(cut.ends_with(": a length has 4 bytes, only 3 came"), "{cut}");
-        let (mut input, mut wire) = (input, Vec::new());
-        assert_eq!(input.take(&mut wire).unwrap(), Taken::Message);
-        assert!(input.take(&mut wire).unwrap_err().to_string().starts_with("cannot send line 2 of stdin: "));
+        let mut input = input;
+        assert_eq!((input.take().unwrap(), input.wire()), (Taken::Message, &b"ab"[..]));
+        assert!(input.take().unwrap_err().to_string().starts_with("cannot send line 2 of stdin: "));
     }
 }

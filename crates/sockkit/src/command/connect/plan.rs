@@ -27,6 +27,10 @@ const WINDOW_LOSSY: (usize, usize) = (64, 64 * 1024);
 /// would rather drop an answer than wait for us is not made to.
 const WINDOW_LOSSLESS: (usize, usize) = (8, usize::MAX);
 
+/// How much of stdin is sent to a stream at once. Loopback cuts a stream into segments of 65,483 bytes: of 64 KiB it makes
+/// a whole one and a stub of 53 bytes, each time, and that takes twice as long.
+pub(super) const STREAM_WRITE: usize = 60 * 1024;
+
 /// How much of a stream is received at once.
 const STREAM_READ: usize = 256 * 1024;
 
@@ -116,6 +120,7 @@ impl Plan {
         };
         let source = if messages.is_empty() {
             let longest = match cut {
+                Framing::Raw if !self.keeps_bounds() => STREAM_WRITE,
                 Framing::Raw => traits.message_max.unwrap_or(64 * 1024),
                 _ => MESSAGE_MAX,
             };

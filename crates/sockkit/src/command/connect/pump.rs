@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::Result;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::stat::{SFlag, fstat};
 use serde_json::{Value, json};
 use sockkit_core::{Deadline, Endpoint, Error, ErrorKind, Received, Session};
 
-use super::convey::{Conveyed, Conveyor};
+use super::convey::{Conveyed, convey};
 use super::exchange::{Busy, Exchange, Step, Verdict};
 use super::framing::join;
 use super::hexdump::Direction;
@@ -35,13 +36,13 @@ pub(super) struct Pump<'a> {
     output: &'a mut Output,
     signals: &'a Signals,
     stdin: io::Stdin,
-    /// Takes stdin to the socket in place of the input and the wire.
-    conveyor: Option<Conveyor>,
-    /// The message, or the bytes, to be sent next or being sent; and whether there are any, since a message may be
-    /// empty.
-    wire: Vec<u8>,
-    wire_sent: usize,
+    /// Stdin is a file, which is never waited for.
+    is_file: bool,
+    /// Stdin is a pipe that goes straight to the socket, past the input.
+    conveys: bool,
+    /// Whether the input has a message, or some bytes, to be sent next or being sent, and how much of it is sent.
     loaded: bool,
+    sent: usize,
     inbox: Vec<u8>,
     /// The peer is gone and poll(2) would tell so for ever.
     hung_up: bool,
@@ -65,7 +66,8 @@ impl<'a> Pump<'a> {
         signals: &'a Signals,
     ) -> Self {
         let stdin = io::stdin();
-        let conveyor = plan.sends_unseen().then(|| Conveyor::of(stdin.as_fd())).flatten();
+        let kind = fstat(&stdin).map(|about| SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT);
+        let conveys = kind == Ok(SFlag::S_IFIFO) && plan.sends_unseen();
         let (exchange, input) = (plan.exchange(record.now()), plan.input());
         Self {
             endpoint,
@@ -75,10 +77,10 @@ impl<'a> Pump<'a> {
             output,
             signals,
             stdin,
-            conveyor,
-            wire: Vec::new(),
-            wire_sent: 0,
+            is_file: kind == Ok(SFlag::S_IFREG),
+            conveys,
             loaded: false,
+            sent: 0,
             inbox: vec![0; plan.receive_max],
             hung_up: false,
             failure: None,
@@ -119,15 +121,15 @@ impl<'a> Pump<'a> {
 
     /// Gets the next message ready, if stdin has brought one.
     fn load(&mut self) -> Result<(), Error> {
-        if self.loaded || !self.exchange.wants_input() {
+        if self.loaded || self.conveys || !self.exchange.wants_input() {
             return Ok(());
         }
-        if let Some(conveyor) = self.conveyor {
-            self.loaded = conveyor.is_always_ready();
-            return Ok(());
+        let mut taken = self.input.take()?;
+        while taken == Taken::NotYet && self.is_file && self.input.fill(self.stdin.as_fd())? {
+            taken = self.input.take()?;
         }
-        match self.input.take(&mut self.wire)? {
-            Taken::Message => (self.loaded, self.wire_sent) = (true, 0),
+        match taken {
+            Taken::Message => (self.loaded, self.sent) = (true, 0),
             Taken::NotYet => {}
             Taken::End => self.exchange.end_input(self.record.now()),
         }
@@ -198,18 +200,17 @@ impl<'a> Pump<'a> {
         } else if gone {
             self.hang_up()?;
         }
-        if gone || ready.socket.contains(PollFlags::POLLOUT) {
+        // What was just read is most likely taken at once: poll(2) is not asked for that.
+        let filled = ready.stdin && self.fill()?;
+        if gone || filled || ready.socket.contains(PollFlags::POLLOUT) {
             self.send()?;
-        }
-        if ready.stdin {
-            self.fill()?;
         }
         Ok(())
     }
 
-    /// Stdin has something, or its end.
-    fn fill(&mut self) -> Result<(), Error> {
-        if self.conveyor.is_some() {
+    /// Stdin has something, or its end. Answers whether there is something to be sent now.
+    fn fill(&mut self) -> Result<bool, Error> {
+        if self.conveys {
             self.loaded = true;
         } else if self.input.fill(self.stdin.as_fd())? {
             self.load()?;
@@ -217,7 +218,8 @@ impl<'a> Pump<'a> {
         if self.loaded {
             self.exchange.moved(self.record.now());
         }
-        Ok(())
+        // A pipe is emptied when the socket is known to have room: splice(2) does not tell which of the two lacks something.
+        Ok(self.loaded && !self.conveys)
     }
 
     fn receive(&mut self) -> Result<()> {
@@ -266,13 +268,13 @@ impl<'a> Pump<'a> {
             if !self.may_send() {
                 break;
             }
-            if let Some(conveyor) = self.conveyor {
-                if !self.convey(conveyor)? {
+            if self.conveys {
+                if !self.convey()? {
                     break;
                 }
                 continue;
             }
-            let rest = &self.wire[self.wire_sent..];
+            let rest = &self.input.wire()[self.sent..];
             // A stream has no empty messages: nothing is to be sent then, and send(2) is not asked.
             let result = match rest.is_empty() && !self.plan.keeps_bounds() {
                 true => Ok(0),
@@ -295,22 +297,22 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    /// Sends a piece of stdin unseen. Answers whether another may follow at once.
-    fn convey(&mut self, conveyor: Conveyor) -> Result<bool, Error> {
-        match conveyor.convey(self.stdin.as_fd(), self.endpoint.as_fd()) {
+    /// Sends what the pipe holds. Answers whether more may follow at once.
+    fn convey(&mut self) -> Result<bool, Error> {
+        match convey(self.stdin.as_fd(), self.endpoint.as_fd()) {
             Ok(Conveyed::Bytes(length)) => {
                 let now = self.record.now();
                 self.exchange.sent(now);
                 self.exchange.sent_message(length, now);
                 return Ok(true);
             }
-            // Of a pipe it has to be found out which of the two has to be waited for.
-            Ok(Conveyed::Nothing) => self.loaded = conveyor.is_always_ready(),
+            // It has to be found out which of the two has to be waited for.
+            Ok(Conveyed::Nothing) => self.loaded = false,
             Ok(Conveyed::End) => {
                 self.loaded = false;
                 self.exchange.end_input(self.record.now());
             }
-            Ok(Conveyed::Refused) => (self.conveyor, self.loaded) = (None, false),
+            Ok(Conveyed::Refused) => (self.conveys, self.loaded) = (false, false),
             Err(error) => self.cannot_send(&error)?,
         }
         Ok(false)
@@ -331,11 +333,12 @@ impl<'a> Pump<'a> {
     }
 
     fn sent(&mut self, length: usize) -> Result<(), Error> {
-        let (end, now) = (self.wire_sent + length, self.record.now());
-        self.record.data(self.output.held(), Direction::Out, &self.wire[self.wire_sent..end], now);
-        self.wire_sent = end;
+        let (start, now, wire) = (self.sent, self.record.now(), self.input.wire());
+        let (end, whole) = (start + length, wire.len());
+        self.record.data(self.output.held(), Direction::Out, &wire[start..end], now);
+        self.sent = end;
         self.exchange.sent(now);
-        if end == self.wire.len() {
+        if end == whole {
             self.exchange.sent_message(end, now);
             self.loaded = false;
             self.load()?;
@@ -352,12 +355,12 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    /// Whether an error means no more than that a first datagram is to be sent again: it is still in `wire`.
+    /// Whether an error means no more than that a first datagram is to be sent again: the input still has it.
     fn has_knocked_again(&mut self, error: &io::Error) -> bool {
         let again = error.raw_os_error() == Some(Errno::ECONNREFUSED as i32)
             && self.exchange.knock_again(self.record.now());
         if again {
-            (self.loaded, self.wire_sent) = (true, 0);
+            (self.loaded, self.sent) = (true, 0);
             let details = json!({ "error": self.error("send to", error).to_string() });
             self.record.event(self.output.held(), "retry", &details);
         }
@@ -393,7 +396,7 @@ impl<'a> Pump<'a> {
             Some(most) => format!("a {} message has at most {most} bytes", transport.scheme()),
             None => "the socket's send buffer bounds a message; see --sndbuf".to_owned(),
         };
-        let why = format!("its {} bytes are too many", self.wire.len());
+        let why = format!("its {} bytes are too many", self.input.wire().len());
         let object = format!("{} to {}", self.input.name(), self.endpoint.url());
         Error::new(ErrorKind::Local, "send", object, why).with_advice(most)
     }
