@@ -64,7 +64,7 @@ pub trait Observer {
 /// # Errors
 /// [`ErrorKind::Usage`] for a workload that makes no sense on the transport. Otherwise if a connection cannot be opened,
 /// or in mode `connect` none can; if there are too few descriptors ([`ErrorKind::Local`]); and what breaks off the run, if
-/// nothing had been measured yet or messages go one way.
+/// nothing had been measured yet.
 pub fn run(target: &Target, workload: &Workload, observer: &mut dyn Observer) -> Result<Outcome, Error> {
     check::workload(target, workload)?;
     check::file_limit(target, workload)?;
