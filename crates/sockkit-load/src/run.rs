@@ -26,7 +26,7 @@ use crate::watch::Watch;
 use crate::window::Window;
 use crate::work::{self, Peer, Share};
 use crate::workload::{Mode, Pacing, Workload};
-use crate::{check, open, recorder, timer, tuning};
+use crate::{check, open, timer, tuning};
 
 /// From the moment at which all threads are ready to the first message: for them to wake up.
 const LEAD_NS: u64 = 200_000;
@@ -217,13 +217,13 @@ fn outcome(
     elapsed_ns: u64,
     mut reports: Vec<Report>,
 ) -> Outcome {
-    let (mut tally, mut counters, mut usage) = (Tally::new(), Counters::default(), Usage::default());
+    let (mut tally, mut counters, mut usage) = (Tally::new(), Counters::NONE, Usage::default());
     let (mut service, mut lateness) = (Histogram::new(), Histogram::new());
     for report in &reports {
         tally.merge(&report.tally);
         service.merge(&report.service);
         lateness.merge(&report.lateness);
-        recorder::add(&mut counters, &report.counters);
+        counters += report.counters;
         usage = usage.and(report.usage);
     }
     if workload.gso {

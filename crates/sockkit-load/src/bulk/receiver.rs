@@ -2,10 +2,10 @@
 
 use sockkit_core::{Error, Framing};
 
-use super::{BURST, DOZE_NS, Pipes};
+use super::{BURST, Pipes};
 use crate::clock;
-use crate::recorder::{Recorder, Report, add};
-use crate::window::Window;
+use crate::recorder::{Recorder, Report};
+use crate::window::{DOZE_NS, Window};
 use crate::work::{Driver, Share};
 use crate::workload::Workload;
 
@@ -82,7 +82,7 @@ impl<'a> Driver<'a> for Receiver<'a> {
         if let Err(error) = self.receive_all(&mut recorder) {
             recorder.break_off(error);
         }
-        add(&mut recorder.counters, &self.all.counters(true));
+        recorder.counters += self.all.counters(true);
         Ok(recorder.finish())
     }
 }

@@ -6,12 +6,12 @@ use std::os::fd::AsFd;
 use sockkit_core::{Error, ErrorKind, Framing, Session};
 use sockkit_sys::Messages;
 
-use super::{BURST, DOZE_NS, Pipes};
+use super::{BURST, Pipes};
 use crate::clock;
 use crate::datagram::{explain_send, is_full};
 use crate::message::Content;
-use crate::recorder::{Recorder, Report, add};
-use crate::window::Window;
+use crate::recorder::{Recorder, Report};
+use crate::window::{DOZE_NS, Window};
 use crate::work::{Driver, Share};
 use crate::workload::Workload;
 
@@ -189,7 +189,7 @@ impl<'a> Driver<'a> for Sender<'a> {
             recorder.break_off(error);
         }
         let has_arrived = recorder.delivered_ns.is_some();
-        add(&mut recorder.counters, &self.all.counters(has_arrived));
+        recorder.counters += self.all.counters(has_arrived);
         Ok(recorder.finish())
     }
 }
