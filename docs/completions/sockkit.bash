@@ -97,7 +97,7 @@ _sockkit() {
             return 0
             ;;
         sockkit__subcmd__bench)
-            opts="-h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --duration --warmup --rounds --max-rate-under --max-loss --server-pid --mode --size --connections --depth --rate --poisson --threads --engine --spin --gso --placement --verify --timeout --connect-timeout --seed --nodelay --quickack --rcvbuf --sndbuf --busy-poll --congestion --tos --ttl --interval --json-lines --json --csv --markdown --html --help"
+            opts="-h --tcp --udp --mptcp --unix --unix-dgram --unix-seqpacket --duration --warmup --rounds --max-rate-under --budget --max-loss --server-pid --mode --size --connections --depth --rate --poisson --threads --engine --spin --gso --placement --verify --timeout --connect-timeout --seed --nodelay --quickack --rcvbuf --sndbuf --busy-poll --congestion --tos --ttl --interval --json-lines --json --csv --markdown --html --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -140,6 +140,10 @@ _sockkit() {
                     return 0
                     ;;
                 --max-rate-under)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --budget)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -135,6 +135,7 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l duration -d 'H
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l warmup -d 'How long the load is on before each round is measured' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l rounds -d 'Rounds of each arm, with connections (and an embedded server) of their own; figures are their medians, and have intervals from 6 rounds on [default: 1]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l max-rate-under -d 'Search the highest rate that keeps a promise, such as \'p99<1ms\'' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l budget -d 'How long each search may begin runs [default: five times what it takes as a rule, which is told when it begins]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l max-loss -d 'Exit 1 if more than this share of the messages of an arm is lost' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l server-pid -d 'The process of a server that sockkit has not started, to measure its cost too' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand bench" -l mode -d 'What to measure' -r -f -a "echo\t'Round trips'

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use sockkit_core::TRANSPORTS;
 use sockkit_core::transport::probe;
-use sockkit_stats::result::{Arm, Document, json_schema};
+use sockkit_stats::result::{Arm, Counters, Document, json_schema};
 use sockkit_tests::{PATIENCE, run_to_end, skip, unused_port, wait_for_exit, wait_until};
 
 use crate::{SOCKKIT, parts};
@@ -232,6 +232,32 @@ fn a_peer_that_breaks_off_is_told_with_what_was_measured() {
     }
 }
 
+/// One way too.
+#[test]
+fn a_peer_that_breaks_off_one_way_is_told_with_what_was_measured() {
+    for scheme in ["tcp", "unix"] {
+        for mode in ["send", "receive"] {
+            let mut command = SOCKKIT.command(&["bench", scheme, "--mode", mode, "--duration", "1m"]);
+            command.args(["--warmup", "0", "--interval", "100ms", "--json-lines"]);
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().expect("start a bench");
+            let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+            stdout.read_line(&mut String::new()).expect("an interval");
+            kill(children(child.id())[0], Signal::SIGKILL).expect("a signal");
+            let last = stdout.lines().last().expect("a line").expect("text");
+            let status = wait_for_exit(&mut child, PATIENCE).expect("it ends");
+            assert_eq!(status.code(), Some(5), "{scheme} {mode}");
+            let document: Document = serde_json::from_str(&last).expect("a document");
+            let arm = arm(&document);
+            assert!(arm.bytes_per_s > Some(0.0) && arm.seconds < 50.0, "{scheme} {mode}");
+            let Counters { sent, received, .. } = arm.counters;
+            assert_eq!(received, (mode == "receive").then_some(sent), "{scheme} {mode}");
+            let warned = |text: &str| document.warnings.iter().any(|warning| warning.contains(text));
+            assert!(warned("broken off after") && warned("cannot "), "{:?}", document.warnings);
+        }
+    }
+}
+
 /// By chance, or for want of room: the run goes on, and both ends count the same.
 #[test]
 fn refused_connections_are_counted() {
@@ -436,6 +462,18 @@ fn a_signal_ends_it_early_with_what_there_is() {
     wait_until("the server is gone", || kill(servers[0], None).is_err());
 }
 
+/// Bytes of which nobody has waited to hear that they have arrived are not lost for that.
+#[test]
+fn what_an_interrupted_sender_has_sent_is_not_lost() {
+    let (mut child, stdout) = started(&["tcp", "--mode", "send"]);
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).expect("a signal");
+    let last = stdout.lines().last().expect("a line").expect("text");
+    wait_for_exit(&mut child, PATIENCE).expect("it ends");
+    let document: Document = serde_json::from_str(&last).expect("a document");
+    let Counters { sent, received, lost, .. } = arm(&document).counters;
+    assert!(sent > 0 && received.is_none() && lost == 0, "{sent} {received:?} {lost}");
+}
+
 #[test]
 fn a_server_never_outlives_the_bench() {
     let (mut child, _stdout) = started(&["unix"]);
@@ -498,6 +536,16 @@ fn the_highest_rate_is_found_and_confirmed() {
         "{:?}",
         document.warnings
     );
+}
+
+#[test]
+fn a_search_is_given_up_when_its_time_is_over() {
+    let output = bench(&[&slow_server(), "--max-rate-under", "p50<100ms", "--budget", "1s", "--json"]);
+    let (code, stdout, stderr) = parts(&output);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+    let why = "the search for a rate that keeps p50<100ms was given up after 1 s (--budget): ";
+    assert!(stderr.contains(why), "{stderr}");
+    assert_eq!(parts(&bench(&["tcp", "--budget", "1s"])).0, Some(2));
 }
 
 #[test]

@@ -255,6 +255,25 @@ fn an_idle_connection_is_closed() {
     assert_eq!(summary.get(&["connections", "ended", "idle_timeout"]), 1, "{}", summary.0);
 }
 
+/// Of a peer in full flow the kernel tells only when much has come. One that goes on in a trickle is heard all the same.
+#[test]
+fn a_trickle_after_a_flow_is_no_silence() {
+    let server = SOCKKIT.serve(&["discard@tcp://127.0.0.1:0", "--idle-timeout", "1s"]);
+    let [trickle, idle] = [(); 2].map(|()| Peer::connect(server.url("tcp")));
+    for peer in [&trickle, &idle] {
+        peer.send(&vec![0; 4 << 20]).expect("room");
+    }
+    wait_until("the idle one is closed", || {
+        trickle.send(b".").expect("room");
+        observe_for(Duration::from_millis(10));
+        idle.is_over()
+    });
+    trickle.shutdown_write();
+    assert_eq!(trickle.read_to_end().expect("an end without a reset"), b"");
+    let summary = server.summary();
+    assert_eq!(summary.get(&["connections", "ended", "idle_timeout"]), 1, "{}", summary.0);
+}
+
 /// One more connection than allowed is reset, and counted; the others stay; a place that is given up is free.
 #[test]
 fn a_full_server_resets_the_next() {

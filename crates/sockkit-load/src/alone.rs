@@ -20,15 +20,12 @@ use crate::courtesy::Courtesy;
 use crate::crowd::local;
 use crate::datagram::{explain_send, is_full};
 use crate::message::{Content, Scrutiny};
-use crate::recorder::{Recorder, Report, add};
+use crate::recorder::{Recorder, Report};
 use crate::tracker::{Came, Times, Tracker};
 use crate::tuning;
-use crate::window::Window;
+use crate::window::{DOZE_NS, Window};
 use crate::work::Driver;
 use crate::workload::Workload;
-
-/// The longest wait before the clock is looked at again.
-const DOZE_NS: u64 = 20_000_000;
 
 /// How often the socket is asked in vain before the clock is looked at, and a server may have the processor.
 const PATIENCE: u32 = 64;
@@ -292,7 +289,7 @@ impl<'a> Driver<'a> for AloneStream<'a> {
         self.check(&mut recorder);
         let (sent, corrupted) = (self.answered + lost, self.corrupted);
         let received = Some(self.answered - corrupted);
-        add(&mut recorder.counters, &Counters { sent, received, lost, corrupted, ..Counters::default() });
+        recorder.counters += Counters { sent, received, lost, corrupted, ..Counters::default() };
         Ok(recorder.finish())
     }
 }
@@ -437,7 +434,7 @@ impl<'a> Driver<'a> for AloneDatagram<'a> {
         }
         self.check(&mut recorder);
         let counters = self.tracker.close(self.common.window.is_cut_short());
-        add(&mut recorder.counters, &counters);
+        recorder.counters += counters;
         Ok(recorder.finish())
     }
 }

@@ -27,16 +27,13 @@ use crate::clock::{self, nanos};
 use crate::crowd::local;
 use crate::datagram::is_full;
 use crate::message::{Content, Scrutiny, Wrong};
-use crate::recorder::{Recorder, Report, add};
+use crate::recorder::{Recorder, Report};
 use crate::tracker::Times;
 use crate::tuning;
 use crate::waiter::{EVENTS, Waiter};
-use crate::window::Window;
+use crate::window::{DOZE_NS, HURRY_NS, Window};
 use crate::work::{Driver, Peer, Share};
 use crate::workload::Workload;
-
-/// The longest wait before the clock is looked at again.
-const DOZE_NS: u64 = 20_000_000;
 
 /// How soon a peer whose queue of connections is full is called again.
 const AGAIN_NS: u64 = 200_000;
@@ -44,9 +41,6 @@ const AGAIN_NS: u64 = 200_000;
 /// How long a slot pauses after a refusal: from, doubled with each one in a row, and at most. The least is so short that
 /// a refusal now and then hardly shows in the rate.
 const PAUSE_NS: (u64, u64) = (100_000, 100_000_000);
-
-/// How long outstanding answers are waited for after a run was cut short.
-const HURRY_NS: u64 = 20_000_000;
 
 /// One connection after the other.
 struct Slot {
@@ -413,7 +407,7 @@ impl<'a> Driver<'a> for Churn<'a> {
             self.counters.sent += left;
             self.counters.lost += left;
         }
-        add(&mut recorder.counters, &Counters { received: Some(self.received), ..self.counters });
+        recorder.counters += Counters { received: Some(self.received), ..self.counters };
         Ok(recorder.finish())
     }
 }

@@ -21,16 +21,10 @@ use crate::clock;
 use crate::recorder::{Recorder, Report};
 use crate::schedule::Schedule;
 use crate::waiter::{EVENTS, Waiter};
-use crate::window::Window;
-
-/// Longer than this nobody sleeps, so that the end of a run is noticed.
-pub(crate) const DOZE_NS: u64 = 20_000_000;
+use crate::window::{DOZE_NS, HURRY_NS, Window};
 
 /// How often a line receives in one turn, while each receive fills the buffer.
 const IN_A_ROW: usize = 8;
-
-/// How long outstanding answers are waited for after a run was cut short.
-pub(crate) const HURRY_NS: u64 = 20_000_000;
 
 /// One connection, or one socket where there are none.
 pub(crate) trait Line {

@@ -9,7 +9,7 @@ use sockkit_sys::{Messages, Received};
 use crate::clock::{self, nanos};
 use crate::crowd::{Arrival, Left, Line, Pace};
 use crate::message::{Content, Scrutiny};
-use crate::recorder::{Recorder, add};
+use crate::recorder::Recorder;
 use crate::schedule::Schedule;
 use crate::tracker::{Came, Times, Tracker};
 use crate::workload::Workload;
@@ -283,7 +283,7 @@ impl Line for Datagram {
         self.pace.close(recorder);
         recorder.outstanding -= self.tracker.waiting();
         let counters = self.tracker.close(cut_short);
-        add(&mut recorder.counters, &counters);
+        recorder.counters += counters;
         Ok(())
     }
 }

@@ -155,7 +155,7 @@ impl<'a> Recorder<'a> {
             service: touched(),
             lateness: touched(),
             scheduled: 0,
-            counters: Counters::default(),
+            counters: Counters::NONE,
             calls: 0,
             outstanding: 0,
             delivered_ns: None,
@@ -325,18 +325,4 @@ impl<'a> Recorder<'a> {
             ring: self.ring,
         }
     }
-}
-
-/// Adds books to books.
-pub(crate) fn add(to: &mut Counters, more: &Counters) {
-    to.sent += more.sent;
-    if let Some(received) = more.received {
-        *to.received.get_or_insert(0) += received;
-    }
-    to.lost += more.lost;
-    to.duplicated += more.duplicated;
-    to.reordered += more.reordered;
-    to.late += more.late;
-    to.corrupted += more.corrupted;
-    to.refused += more.refused;
 }

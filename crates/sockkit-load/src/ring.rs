@@ -16,10 +16,10 @@ use sockkit_core::{Endpoint, Error};
 use sockkit_sys::{Chunk, Completion, Interest, Line as Plug, Receive, Ring, Sizes, try_io_uring};
 
 use crate::clock;
-use crate::crowd::{DOZE_NS, HURRY_NS, Line, check_every_ns, local};
+use crate::crowd::{Line, check_every_ns, local};
 use crate::recorder::{Recorder, Report};
 use crate::stream::Stream;
-use crate::window::Window;
+use crate::window::{DOZE_NS, HURRY_NS, Window};
 use crate::workload::{Pacing, Workload};
 
 /// With more, the buffers of a thread would take more than 8 MiB, and its second descriptors many of those that are allowed.

@@ -26,7 +26,7 @@ use crate::watch::Watch;
 use crate::window::Window;
 use crate::work::{self, Peer, Share};
 use crate::workload::{Mode, Pacing, Workload};
-use crate::{check, open, recorder, timer, tuning};
+use crate::{check, open, timer, tuning};
 
 /// From the moment at which all threads are ready to the first message: for them to wake up.
 const LEAD_NS: u64 = 200_000;
@@ -64,7 +64,7 @@ pub trait Observer {
 /// # Errors
 /// [`ErrorKind::Usage`] for a workload that makes no sense on the transport. Otherwise if a connection cannot be opened,
 /// or in mode `connect` none can; if there are too few descriptors ([`ErrorKind::Local`]); and what breaks off the run, if
-/// nothing had been measured yet or messages go one way.
+/// nothing had been measured yet.
 pub fn run(target: &Target, workload: &Workload, observer: &mut dyn Observer) -> Result<Outcome, Error> {
     check::workload(target, workload)?;
     check::file_limit(target, workload)?;
@@ -217,13 +217,13 @@ fn outcome(
     elapsed_ns: u64,
     mut reports: Vec<Report>,
 ) -> Outcome {
-    let (mut tally, mut counters, mut usage) = (Tally::new(), Counters::default(), Usage::default());
+    let (mut tally, mut counters, mut usage) = (Tally::new(), Counters::NONE, Usage::default());
     let (mut service, mut lateness) = (Histogram::new(), Histogram::new());
     for report in &reports {
         tally.merge(&report.tally);
         service.merge(&report.service);
         lateness.merge(&report.lateness);
-        recorder::add(&mut counters, &report.counters);
+        counters += report.counters;
         usage = usage.and(report.usage);
     }
     if workload.gso {

@@ -15,7 +15,7 @@ use sockkit_stats::result::Counters;
 use crate::clock::{self, nanos};
 use crate::crowd::{Arrival, Left, Line, Pace};
 use crate::message::{Content, Scrutiny, Wrong};
-use crate::recorder::{Recorder, add};
+use crate::recorder::Recorder;
 use crate::schedule::Schedule;
 use crate::tracker::Times;
 use crate::tuning;
@@ -389,7 +389,7 @@ impl Line for Stream {
             corrupted: self.corrupted,
             ..Counters::default()
         };
-        add(&mut recorder.counters, &counters);
+        recorder.counters += counters;
         if cut_short { Ok(()) } else { self.check_silence(recorder, settled_ns) }
     }
 }

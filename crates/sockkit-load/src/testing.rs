@@ -110,20 +110,21 @@ impl Server {
         Self { target, stop, thread: Some(thread), _directory: directory }
     }
 
-    /// One that says the same over and over and does not listen.
-    pub(crate) fn talking(transport: &'static dyn Transport, words: Vec<u8>) -> Self {
+    /// One that says the same so many times and does not listen.
+    pub(crate) fn talking(transport: &'static dyn Transport, words: Vec<u8>, times: usize) -> Self {
         Self::start(transport, move |listener, stop| {
             let mut peers = Vec::new();
             while !stop.load(SeqCst) {
                 if let Ok(peer) = listener.accept(a_while()) {
                     let words = words.clone();
                     peers.push(thread::spawn(move || {
-                        while peer.send_all(&words, Deadline::after_secs(5)).is_ok() {}
+                        (0..times).try_for_each(|_| peer.send_all(&words, Deadline::after_secs(5)))
                     }));
                 }
             }
             for peer in peers {
-                peer.join().unwrap();
+                // Whoever has heard enough hangs up.
+                let _ = peer.join().unwrap();
             }
         })
     }

@@ -5,6 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use crate::clock::nanos;
 use crate::workload::Workload;
 
+/// Longer than this nobody sleeps, so that the end of a run is noticed.
+pub(crate) const DOZE_NS: u64 = 20_000_000;
+
+/// How long outstanding answers are waited for after a run was cut short.
+pub(crate) const HURRY_NS: u64 = 20_000_000;
+
 /// The moments of a run, on [`crate::clock`]. They are fixed before the first message; only the end may come earlier.
 #[derive(Debug, Default)]
 pub(crate) struct Window {

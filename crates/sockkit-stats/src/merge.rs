@@ -163,17 +163,9 @@ fn by_messages(group: &[&Arm], of: impl Fn(&Arm) -> Option<f64>) -> Option<f64> 
 }
 
 fn counters(group: &[&Arm]) -> Counters {
-    let is_received_known = group.iter().all(|arm| arm.counters.received.is_some());
-    Counters {
-        sent: sum(group, |arm| arm.counters.sent),
-        received: is_received_known.then(|| sum(group, |arm| arm.counters.received.unwrap_or(0))),
-        lost: sum(group, |arm| arm.counters.lost),
-        duplicated: sum(group, |arm| arm.counters.duplicated),
-        reordered: sum(group, |arm| arm.counters.reordered),
-        late: sum(group, |arm| arm.counters.late),
-        corrupted: sum(group, |arm| arm.counters.corrupted),
-        refused: sum(group, |arm| arm.counters.refused),
-    }
+    let mut all = Counters::NONE;
+    group.iter().for_each(|arm| all += arm.counters);
+    all
 }
 
 /// A result from elsewhere may have any number in it, so the sum stops where numbers do.

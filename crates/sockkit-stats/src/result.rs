@@ -5,6 +5,7 @@
 //! told from so few samples; it is never 0 in place of that.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -238,6 +239,38 @@ pub struct Counters {
     /// Sends that the kernel refused because a queue was full. They were never sent and are not lost. In mode `connect`
     /// also connections that the peer refused, or ended before anything of an answer had come.
     pub refused: u64,
+}
+
+impl Counters {
+    /// Of no messages at all: what sums begin with.
+    pub const NONE: Self = Self {
+        sent: 0,
+        received: Some(0),
+        lost: 0,
+        duplicated: 0,
+        reordered: 0,
+        late: 0,
+        corrupted: 0,
+        refused: 0,
+    };
+}
+
+impl AddAssign for Counters {
+    /// What arrived is known of both together, or not at all. A result from elsewhere may have any number in it, so a sum
+    /// stops where numbers do.
+    fn add_assign(&mut self, more: Self) {
+        let known = self.received.zip(more.received);
+        *self = Self {
+            sent: self.sent.saturating_add(more.sent),
+            received: known.map(|(received, more)| received.saturating_add(more)),
+            lost: self.lost.saturating_add(more.lost),
+            duplicated: self.duplicated.saturating_add(more.duplicated),
+            reordered: self.reordered.saturating_add(more.reordered),
+            late: self.late.saturating_add(more.late),
+            corrupted: self.corrupted.saturating_add(more.corrupted),
+            refused: self.refused.saturating_add(more.refused),
+        };
+    }
 }
 
 /// Socket options in force at our end. What does not apply is null.

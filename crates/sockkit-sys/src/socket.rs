@@ -98,6 +98,17 @@ pub fn refuse_descriptors(fd: BorrowedFd<'_>) -> io::Result<()> {
     set_option(fd, libc::SOL_SOCKET, SO_PASSRIGHTS, 0)
 }
 
+/// How many bytes have to have come before a stream is said to be readable (`SO_RCVLOWAT`). Its end and its errors are
+/// told all the same, and a receive that does not wait brings what there is. TCP takes less if the receive buffer is too
+/// small for so much.
+///
+/// # Errors
+/// As setsockopt(2), in practice none.
+pub fn set_low_water(fd: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set_option(fd, libc::SOL_SOCKET, libc::SO_RCVLOWAT, bytes)
+}
+
 /// setsockopt(2) of an option that is a number.
 pub(crate) fn set_option(
     fd: BorrowedFd<'_>,

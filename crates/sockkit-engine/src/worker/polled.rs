@@ -13,7 +13,7 @@ use super::appetite::Appetite;
 use super::turn::{Turn, errno, reason_of};
 use crate::clock::Nanos;
 use crate::conversation::Next;
-use crate::counters::EndReason;
+use crate::counters::{Counters, EndReason};
 use crate::peer::{Books, Peer, Reply};
 use crate::queue::{Origin, Outbox};
 use crate::services::Service;
@@ -23,6 +23,12 @@ const TURN: usize = 256 << 10;
 
 /// Bytes of a stream asked for in one read.
 const READ: usize = 64 << 10;
+
+/// A receive that brings so many bytes is from a peer in full flow. Of what is thrown away, the kernel then tells only
+/// when so many more have come: to be woken takes longer than all else that is done with them, and the peer pays for
+/// it too, whose send does the waking.
+const FLOW: usize = 64 << 10;
+const MUCH: u32 = 512 << 10;
 
 /// Bytes that a send counts for at least: many small ones take their time too.
 const SEND: usize = 1 << 10;
@@ -38,6 +44,8 @@ pub(super) struct Polled {
     socket: OwnedFd,
     /// What comes is thrown away by the kernel: the service does not look at it.
     unread: bool,
+    /// Only of [`MUCH`] does the kernel tell.
+    awaits_much: bool,
     /// There may be something to read: an edge was told, and no read has come back short since.
     readable: bool,
     /// A short read does not mean that the socket is empty: the end waits behind the data, or urgent data cut it.
@@ -88,6 +96,7 @@ impl Polled {
         Self {
             socket,
             unread,
+            awaits_much: false,
             readable: false,
             read_to_the_end: false,
             watch: Watch::Arrival,
@@ -123,6 +132,22 @@ impl Polled {
     pub(super) fn note(&mut self, ready: Ready) {
         self.readable |= ready.readable;
         self.read_to_the_end |= ready.read_to_the_end;
+    }
+
+    /// Whether something may have come of which the kernel has not told. From now on it tells of everything again.
+    pub(super) fn may_have_missed(&mut self, counters: &Counters) -> bool {
+        let awaited_much = self.awaits_much;
+        self.await_much(false, counters);
+        awaited_much
+    }
+
+    fn await_much(&mut self, much: bool, counters: &Counters) {
+        if self.awaits_much != much {
+            self.awaits_much = much;
+            counters.system_calls.add(1);
+            // Without it we are woken more often.
+            let _ = sockkit_sys::set_low_water(self.socket.as_fd(), if much { MUCH } else { 1 });
+        }
     }
 
     /// Whether nothing is left to read or to wait for room for.
@@ -226,6 +251,9 @@ impl Polled {
                     if peer.framing() == Framing::Stream && length < size && !self.read_to_the_end {
                         // A short read has emptied the socket (epoll(7), question 9).
                         self.readable = false;
+                    }
+                    if self.unread && !self.direct && length >= FLOW {
+                        self.await_much(true, books.counters);
                     }
                     *budget = budget.saturating_sub(length.max(1));
                     books.now = clock();

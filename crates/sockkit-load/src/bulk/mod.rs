@@ -28,9 +28,6 @@ use crate::workload::Workload;
 pub(crate) use receiver::Receiver;
 pub(crate) use sender::Sender;
 
-/// The longest wait before the clock is looked at again.
-const DOZE_NS: u64 = 20_000_000;
-
 /// How often one connection sends, or receives, before it is the next one's turn.
 const BURST: usize = 16;
 

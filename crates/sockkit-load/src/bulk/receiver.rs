@@ -2,10 +2,10 @@
 
 use sockkit_core::{Error, Framing};
 
-use super::{BURST, DOZE_NS, Pipes};
+use super::{BURST, Pipes};
 use crate::clock;
-use crate::recorder::{Recorder, Report, add};
-use crate::window::Window;
+use crate::recorder::{Recorder, Report};
+use crate::window::{DOZE_NS, Window};
 use crate::work::{Driver, Share};
 use crate::workload::Workload;
 
@@ -19,6 +19,29 @@ impl<'a> Receiver<'a> {
     pub(crate) fn new(share: Share, workload: &Workload, window: &'a Window) -> Result<Self, Error> {
         let framing = share.peer.transport.traits().framing;
         Ok(Self { all: Pipes::new(share, workload, window, false)?, framing })
+    }
+
+    /// Receives until the end.
+    fn receive_all(&mut self, recorder: &mut Recorder<'_>) -> Result<(), Error> {
+        let mut now_ns = clock::now_ns();
+        for pipe in &mut self.all.pipes {
+            pipe.moved_ns = now_ns;
+        }
+        while recorder.turn(now_ns) {
+            let mut all_empty = true;
+            for index in 0..self.all.pipes.len() {
+                self.burst(index, recorder)?;
+                all_empty &= !self.all.pipes[index].readable;
+            }
+            let until_ns = match all_empty {
+                true => (now_ns + DOZE_NS).min(recorder.next_edge_ns(now_ns)),
+                false => now_ns,
+            };
+            self.all.wait(recorder, now_ns, until_ns)?;
+            self.all.check_silence(now_ns, "receive from")?;
+            now_ns = clock::now_ns();
+        }
+        Ok(())
     }
 
     /// Receives on one connection what is there, but not for ever.
@@ -56,25 +79,10 @@ impl<'a> Receiver<'a> {
 
 impl<'a> Driver<'a> for Receiver<'a> {
     fn drive(mut self: Box<Self>, mut recorder: Recorder<'a>) -> Result<Report, Error> {
-        let mut now_ns = clock::now_ns();
-        for pipe in &mut self.all.pipes {
-            pipe.moved_ns = now_ns;
+        if let Err(error) = self.receive_all(&mut recorder) {
+            recorder.break_off(error);
         }
-        while recorder.turn(now_ns) {
-            let mut all_empty = true;
-            for index in 0..self.all.pipes.len() {
-                self.burst(index, &mut recorder)?;
-                all_empty &= !self.all.pipes[index].readable;
-            }
-            let until_ns = match all_empty {
-                true => (now_ns + DOZE_NS).min(recorder.next_edge_ns(now_ns)),
-                false => now_ns,
-            };
-            self.all.wait(&mut recorder, now_ns, until_ns)?;
-            self.all.check_silence(now_ns, "receive from")?;
-            now_ns = clock::now_ns();
-        }
-        add(&mut recorder.counters, &self.all.counters(true));
+        recorder.counters += self.all.counters(true);
         Ok(recorder.finish())
     }
 }

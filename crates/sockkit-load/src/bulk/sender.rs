@@ -6,12 +6,12 @@ use std::os::fd::AsFd;
 use sockkit_core::{Error, ErrorKind, Framing, Session};
 use sockkit_sys::Messages;
 
-use super::{BURST, DOZE_NS, Pipes};
+use super::{BURST, Pipes};
 use crate::clock;
 use crate::datagram::{explain_send, is_full};
 use crate::message::Content;
-use crate::recorder::{Recorder, Report, add};
-use crate::window::Window;
+use crate::recorder::{Recorder, Report};
+use crate::window::{DOZE_NS, Window};
 use crate::work::{Driver, Share};
 use crate::workload::Workload;
 
@@ -68,13 +68,15 @@ impl<'a> Sender<'a> {
                 if self.all.pipes[index].blocked {
                     continue;
                 }
-                let moved = self.burst(index, recorder)?;
+                let mut moved = Moved::default();
+                let burst = self.burst(index, recorder, &mut moved);
                 now_ns = clock::now_ns();
                 let pipe = &mut self.all.pipes[index];
                 if moved.bytes > 0 || moved.messages > 0 {
                     pipe.moved_ns = now_ns;
                     recorder.passed(now_ns, moved.messages, moved.bytes);
                 }
+                burst?;
                 all_blocked &= pipe.blocked;
             }
             let until_ns = match all_blocked {
@@ -91,9 +93,9 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
-    /// Sends some messages on a connection, or fewer if there is no more room.
-    fn burst(&mut self, index: usize, recorder: &mut Recorder<'_>) -> Result<Moved, Error> {
-        let (pipe, mut moved) = (&mut self.all.pipes[index], Moved::default());
+    /// Sends some messages on a connection, or fewer if there is no more room, and tells what has left even if it fails.
+    fn burst(&mut self, index: usize, recorder: &mut Recorder<'_>, moved: &mut Moved) -> Result<(), Error> {
+        let pipe = &mut self.all.pipes[index];
         for _ in 0..BURST {
             recorder.calls += 1;
             let sent = match &mut self.batch {
@@ -122,7 +124,7 @@ impl<'a> Sender<'a> {
                 Err(error) => return Err(explain_send(&pipe.endpoint, self.all.size, &error)),
             }
         }
-        Ok(moved)
+        Ok(())
     }
 
     /// Throws away what comes back, so that a peer that echoes goes on reading.
@@ -179,12 +181,15 @@ impl<'a> Sender<'a> {
 
 impl<'a> Driver<'a> for Sender<'a> {
     fn drive(mut self: Box<Self>, mut recorder: Recorder<'a>) -> Result<Report, Error> {
-        self.send_all(&mut recorder)?;
+        let mut sent = self.send_all(&mut recorder);
         if self.connected {
-            self.wait_for_ends(&mut recorder)?;
+            sent = sent.and_then(|()| self.wait_for_ends(&mut recorder));
+        }
+        if let Err(error) = sent {
+            recorder.break_off(error);
         }
         let has_arrived = recorder.delivered_ns.is_some();
-        add(&mut recorder.counters, &self.all.counters(has_arrived));
+        recorder.counters += self.all.counters(has_arrived);
         Ok(recorder.finish())
     }
 }

@@ -274,9 +274,9 @@ impl Wire {
             (true, false) => sockkit_sys::recv(socket, &mut self.inbox[self.came..]),
             (false, _) => sockkit_sys::receive_message(socket, &mut self.inbox, wait),
         };
-        let at_ns = self.now_ns();
         match received {
-            Ok(length) => Ok(Some((length, at_ns))),
+            // Only now: to look at the clock in vain would make each look at the socket a good part longer.
+            Ok(length) => Ok(Some((length, self.now_ns()))),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }

@@ -3,6 +3,7 @@
 use sockkit_core::{ErrorKind, Target, listen};
 
 use super::*;
+use crate::Mode;
 
 /// An address at which nobody listens: one was free a moment ago.
 fn nobody(scheme: &str) -> Target {
@@ -18,7 +19,7 @@ fn failure(target: &Target, workload: &Workload) -> (ErrorKind, String) {
 #[test]
 fn a_peer_that_is_not_there_is_named() {
     let target = nobody("tcp");
-    for mode in [crate::Mode::Echo, crate::Mode::Connect, crate::Mode::Send] {
+    for mode in [Mode::Echo, Mode::Connect, Mode::Send] {
         let (kind, text) = failure(&target, &Workload { mode, ..workload() });
         assert_eq!(kind, ErrorKind::Unreachable);
         assert!(text.contains(&target.to_string()) && text.contains("refused"), "{text}");
@@ -57,12 +58,43 @@ pub(super) fn a_peer_that_closes_breaks_the_run() {
 }
 
 #[test]
+fn a_peer_that_closes_breaks_a_run_that_goes_one_way() {
+    let duration = Duration::from_secs(30);
+    for scheme in ["tcp", "unix", "unix-seqpacket"] {
+        for connections in [1, 3] {
+            let mut left = 100_000_usize;
+            let reader = Server::new(by_name(scheme), move |message: &[u8]| {
+                left = left.saturating_sub(message.len());
+                (left > 0).then(Vec::new)
+            });
+            let talker = Server::talking(by_name(scheme), vec![b'x'; 1000], 100);
+            for (mode, server) in [(Mode::Send, &reader), (Mode::Receive, &talker)] {
+                let workload = Workload { mode, size: 1000, connections, duration, ..workload() };
+                let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+                let error = outcome.failure.as_ref().expect("the run should have been broken off");
+                assert_eq!(error.kind(), ErrorKind::Broken, "{scheme} {mode:?}: {error}");
+                assert!(error.to_string().contains(&server.target().to_string()), "{error}");
+                assert!(outcome.elapsed < Duration::from_secs(20) && outcome.messages >= 100, "{outcome:?}");
+                assert_eq!(outcome.bytes / 1000, outcome.messages);
+                // Of what was sent, nobody knows how much has arrived.
+                let Counters { sent, received, .. } = outcome.counters;
+                assert_eq!(received, (mode == Mode::Receive).then_some(sent), "{scheme} {mode:?}");
+                assert!(sent >= outcome.messages);
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_broken_off_before_anything_was_measured_is_an_error() {
     let server = Server::new(by_name("tcp"), |_: &[u8]| None);
     for connections in [1, 3] {
         let (kind, text) = failure(server.target(), &Workload { connections, ..workload() });
         assert_eq!(kind, ErrorKind::Broken, "{text}");
     }
+    let server = Server::talking(by_name("tcp"), vec![], 0);
+    let (kind, text) = failure(server.target(), &Workload { mode: Mode::Receive, ..workload() });
+    assert_eq!(kind, ErrorKind::Broken, "{text}");
 }
 
 /// A schedule ends where the run does, and no message is missed of which it can be said that it was due.

@@ -53,14 +53,14 @@ fn a_peer_that_echoes_what_it_should_discard_does_no_harm() {
 fn what_a_peer_sends_by_itself_is_counted() {
     for scheme in ["tcp", "unix"] {
         for connections in [1, 2] {
-            let server = Server::talking(by_name(scheme), vec![b'x'; 10_000]);
+            let server = Server::talking(by_name(scheme), vec![b'x'; 10_000], usize::MAX);
             let workload = Workload { mode: Mode::Receive, size: 512, connections, ..workload() };
             let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
             assert!(outcome.bytes > 0 && outcome.messages.abs_diff(outcome.bytes / 512) <= 2, "{outcome:?}");
             assert_eq!(outcome.counters.received, Some(outcome.counters.sent));
         }
     }
-    let server = Server::talking(by_name("unix-seqpacket"), vec![b'x'; 10_000]);
+    let server = Server::talking(by_name("unix-seqpacket"), vec![b'x'; 10_000], usize::MAX);
     for (connections, size) in [(1, 512), (2, 0)] {
         let workload = Workload { mode: Mode::Receive, size, connections, ..workload() };
         let outcome = run(server.target(), &workload, &mut Nobody).unwrap();

@@ -45,7 +45,8 @@ in runs of a second (more if the percentile takes more messages, at most --durat
 promise is tried twice. Then --rounds runs (5 if it is not given) of --duration confirm it: four of five \
 have to keep it, or a rate 5 % lower is tried, eight times at the most. This takes about a minute on a quiet \
 machine, and can take several where runs disturb each other; how long at the most is told when it begins. \
-If no rate is confirmed, the code is 1.
+After five times what it takes as a rule, or after --budget, it is given up, and what had kept the promise \
+by then is told. If no rate is confirmed, the code is 1.
 
 --mode connect. Connections that the peer refuses, or ends before anything of an answer has come, are counted \
 as refused and tried again after a pause of 0.1 ms, doubled with each refusal in a row up to 100 ms. If all \
@@ -91,6 +92,10 @@ pub(crate) struct BenchArgs {
     /// Search the highest rate that keeps a promise, such as 'p99<1ms'
     #[arg(long, value_name = "PROMISE", group = "schedule", value_parser = Promise::parse)]
     pub(crate) max_rate_under: Option<Promise>,
+
+    /// How long each search may begin runs [default: five times what it takes as a rule, which is told when it begins]
+    #[arg(long, value_name = "DURATION", requires = "max_rate_under", value_parser = units::interval)]
+    pub(crate) budget: Option<Duration>,
 
     /// Exit 1 if more than this share of the messages of an arm is lost
     #[arg(long, value_name = "PERCENT", value_parser = units::percent)]

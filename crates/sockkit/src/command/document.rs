@@ -39,6 +39,11 @@ pub(crate) fn read(path: &Path) -> Result<Document, Error> {
     parse(&bytes).map_err(|cause| Error::new(ErrorKind::Usage, "read", &name, cause))
 }
 
+/// Why a result that is written so could not be read again, if it is too large for that.
+pub(crate) fn too_large(document: &Document, json: &[u8]) -> Option<String> {
+    too_long(json).or_else(|| too_full(json)).or_else(|| too_many(document))
+}
+
 /// How a result is called in what is said of it.
 pub(crate) fn name(path: &Path) -> String {
     match path == Path::new("-") {
@@ -50,10 +55,22 @@ pub(crate) fn name(path: &Path) -> String {
 fn bounded(source: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > BYTES_MAX {
-        true => Err(io::Error::other(format!("it has more than {} MiB", BYTES_MAX >> 20))),
-        false => Ok(bytes),
-    }
+    too_long(&bytes).map_or(Ok(bytes), |why| Err(io::Error::other(why)))
+}
+
+fn too_long(bytes: &[u8]) -> Option<String> {
+    (bytes.len() as u64 > BYTES_MAX).then(|| format!("it has more than {} MiB", BYTES_MAX >> 20))
+}
+
+fn too_full(bytes: &[u8]) -> Option<String> {
+    // Those within texts count as well: there are few.
+    let values = bytes.iter().filter(|&&byte| byte == b',').count();
+    (values > VALUES_MAX).then(|| format!("it has about {values} values, and {VALUES_MAX} are the most"))
+}
+
+fn too_many(document: &Document) -> Option<String> {
+    let arms = document.arms.len();
+    (arms > ARMS_MAX).then(|| format!("it has {arms} arms, and {ARMS_MAX} are the most"))
 }
 
 /// What every version of the format has.
@@ -83,17 +100,12 @@ fn parse(bytes: &[u8]) -> Result<Document, String> {
         }
         None => return Err(format!("it is no {SCHEMA}: it has no schema")),
     }
-    // Those within texts count as well: there are few.
-    let values = bytes.iter().filter(|&&byte| byte == b',').count();
-    if values > VALUES_MAX {
-        return Err(format!("it has about {values} values, and {VALUES_MAX} are the most"));
+    if let Some(why) = too_full(bytes) {
+        return Err(why);
     }
     let document: Document =
         serde_json::from_slice(bytes).map_err(|error| format!("it is no whole {SCHEMA}: {error}"))?;
-    match document.arms.len() {
-        0..=ARMS_MAX => Ok(document),
-        arms => Err(format!("it has {arms} arms, and {ARMS_MAX} are the most")),
-    }
+    too_many(&document).map_or(Ok(document), Err)
 }
 
 #[cfg(test)]
@@ -141,9 +153,13 @@ mod tests {
         let mut many = samples::ping();
         many.arms = vec![many.arms[0].clone(); ARMS_MAX + 1];
         assert!(parse(to_json(&many).as_bytes()).unwrap_err().contains("10001 arms"));
+        assert!(too_large(&many, b"{}").unwrap().contains("10001 arms"));
         let mut long = samples::ping();
         long.warnings = vec![String::new(); VALUES_MAX + 1];
         assert!(parse(to_json(&long).as_bytes()).unwrap_err().contains("values, and 1500000 are the most"));
+        assert!(too_large(&long, to_json(&long).as_bytes()).unwrap().contains("values"));
+        let fits = samples::comparison();
+        assert_eq!(too_large(&fits, to_json(&fits).as_bytes()), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Error, Result};
-use sockkit_core::ErrorKind;
+use sockkit_core::{Deadline, ErrorKind};
 use sockkit_load::{Arrivals, Outcome};
 
 use super::confirm::{Confirmation, Step};
@@ -29,6 +29,12 @@ const PROBE_WARMUP: Duration = Duration::from_millis(250);
 /// Runs that confirm a rate, unless it is said how many.
 const RUNS: u64 = 5;
 
+/// Probes that a search takes as a rule.
+const PROBES: u32 = 12;
+
+/// How many times as long as a rule a search may take, unless it is said how long.
+const LENIENCE: u32 = 5;
+
 /// A search that has no sense to go on with.
 enum Stop {
     /// All is to end.
@@ -48,21 +54,24 @@ pub(super) struct Hunt<'a> {
     pub(super) warmup: Duration,
     /// Runs that confirm it.
     pub(super) rounds: Option<u64>,
+    /// How long runs are begun.
+    pub(super) budget: Option<Duration>,
 }
 
 impl Hunt<'_> {
     pub(super) fn run(mut self) -> Measured {
+        let end = Deadline::after(self.budget());
         self.say(&format!(
             "{}: the highest rate that keeps {}; this takes about {}, at the most {}",
             self.numbered.label,
             self.promise,
-            in_seconds(self.time(12, self.runs())),
+            in_seconds(self.time(PROBES, self.runs())),
             in_seconds(self.time_max()),
         ));
-        let found = self.guess().and_then(|first| self.search(first));
+        let found = self.guess().and_then(|first| self.search(first, end));
         let failed = |failure| Measured { failure, ..Measured::default() };
         match found {
-            Ok(Found::Rate { rate, above }) => self.confirm(rate, above.as_ref()),
+            Ok(Found::Rate { rate, above }) => self.confirm(rate, above.as_ref(), end),
             Ok(Found::None { lowest, why }) => {
                 let (lowest, why) = (figures::rate(lowest), reason(&why));
                 failed(Some(
@@ -90,13 +99,16 @@ impl Hunt<'_> {
         Ok(outcome.messages as f64 / outcome.elapsed.as_secs_f64() / 2.0)
     }
 
-    fn search(&mut self, first: f64) -> Result<Found, Stop> {
+    fn search(&mut self, first: f64, end: Deadline) -> Result<Found, Stop> {
         let mut search = Search::from(first);
         loop {
             let rate = match search.next() {
                 Next::Try(rate) => rate,
                 Next::End(found) => return Ok(found),
             };
+            if end.has_passed() {
+                return Err(Stop::Failed(self.out_of_time(&search.so_far())));
+            }
             match self.probe(rate)? {
                 Ruling::Kept => search.kept(rate),
                 Ruling::Broken { why, plain } => search.broken(rate, Limit::Peer(why), plain),
@@ -140,7 +152,7 @@ impl Hunt<'_> {
     }
 
     /// Whole runs at the rate that was found, or a little below.
-    fn confirm(&mut self, found: f64, above: Option<&(f64, Limit)>) -> Measured {
+    fn confirm(&mut self, found: f64, above: Option<&(f64, Limit)>, end: Deadline) -> Measured {
         let setup_at = |hunt: &Self, rate| {
             hunt.runner.setup.at_rate(rate, hunt.arrivals).lasting(hunt.warmup, hunt.duration)
         };
@@ -149,6 +161,11 @@ impl Hunt<'_> {
         let mut gathered = Gathered::new(&self.numbered.arm, &setup);
         let mut last_break = String::new();
         for number in 0..confirmation.runs_max() {
+            if end.has_passed() {
+                gathered.measured.failure =
+                    Some(self.out_of_time(&Found::Rate { rate: confirmation.rate(), above: None }));
+                return gathered.finish();
+            }
             let label = format!("{}  confirm: {}", self.numbered.label, figures::rate(confirmation.rate()));
             let left = self.time(0, confirmation.left());
             let round = self.runner.round(self.numbered, &setup, &label, Some(number), Some(left));
@@ -205,6 +222,20 @@ impl Hunt<'_> {
         gathered.finish()
     }
 
+    /// Why there is no result, with what there was when the time was over.
+    fn out_of_time(&self, found: &Found) -> Error {
+        let so_far = match found {
+            Found::Rate { rate, .. } => format!("{} kept it, but was not confirmed", figures::rate(*rate)),
+            Found::None { lowest, .. } => format!("not even {} kept it", figures::rate(*lowest)),
+            Found::Nothing => "no rate was tried".to_owned(),
+        };
+        let (promise, budget) = (self.promise, in_seconds(self.budget()));
+        let why = format!(
+            "the search for a rate that keeps {promise} was given up after {budget} (--budget): {so_far}"
+        );
+        Mismatch(why).into()
+    }
+
     /// What was found, in words.
     fn verdict(&self, rate: f64, kept: u64, runs: u64, above: Option<&(f64, Limit)>) -> String {
         let promise = self.promise;
@@ -236,6 +267,11 @@ impl Hunt<'_> {
         self.rounds.unwrap_or(RUNS)
     }
 
+    /// How long runs are begun.
+    fn budget(&self) -> Duration {
+        self.budget.unwrap_or_else(|| self.time(PROBES, self.runs()).saturating_mul(LENIENCE))
+    }
+
     /// What so many probes and runs take.
     fn time(&self, probes: u32, runs: u64) -> Duration {
         let runs = u32::try_from(runs).unwrap_or(u32::MAX);
@@ -244,13 +280,16 @@ impl Hunt<'_> {
         probe.saturating_mul(probes).saturating_add(run.saturating_mul(runs))
     }
 
-    /// The longest that it can take, if all goes as badly as it can.
+    /// The longest that it can take, if all goes as badly as it can. A run that has begun in time is finished.
     fn time_max(&self) -> Duration {
         // After each run, answers may be waited for.
         let wait = self.runner.setup.workload().timeout;
         let each = |warmup: Duration| warmup.saturating_add(self.duration).saturating_add(wait);
         let runs = u32::try_from(Confirmation::of(0.0, self.runs()).runs_max()).unwrap_or(u32::MAX);
-        each(PROBE_WARMUP).saturating_mul(TRIES_MAX).saturating_add(each(self.warmup).saturating_mul(runs))
+        let all = each(PROBE_WARMUP)
+            .saturating_mul(TRIES_MAX)
+            .saturating_add(each(self.warmup).saturating_mul(runs));
+        all.min(self.budget().saturating_add(each(self.warmup.max(PROBE_WARMUP))))
     }
 
     fn say(&self, line: &str) {

@@ -100,6 +100,7 @@ fn measure_all(args: &BenchArgs, runner: &mut Runner, arms: &[Numbered]) -> Find
                 duration: args.duration,
                 warmup: args.warmup,
                 rounds: args.rounds,
+                budget: args.budget,
                 numbered: &numbered,
                 runner,
             }

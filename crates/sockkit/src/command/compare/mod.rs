@@ -20,6 +20,7 @@ mod tally;
 mod timing;
 mod warnings;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -33,6 +34,7 @@ use self::plan::Plan;
 use self::progress::Progress;
 use self::timing::{Budget, Lengths, Wanted};
 use crate::cli::{CompareArgs, Placement};
+use crate::command::document::too_large;
 use crate::command::measure::{self, Survey};
 use crate::command::outputs::Outputs;
 use crate::command::signals::Signals;
@@ -76,11 +78,20 @@ pub(crate) fn run(mut args: CompareArgs) -> Result<()> {
         return Err(nothing(&findings, &course));
     }
     let document = document(&args, &course, &survey, &findings);
-    let saved = args.saved.save.as_deref().map(|path| file::write(path, json(&document).as_bytes()));
+    let saved = args.saved.save.as_deref().map(|path| save(path, &document));
     // Whatever cannot be written, the rest is.
     outputs.deliver(&document)?;
     saved.transpose()?;
     end(&args, &document, &findings)
+}
+
+/// Writes the result for a later `--against`, which reads it only up to a bound.
+fn save(path: &Path, document: &Document) -> Result<(), Error> {
+    let json = json(document);
+    if let Some(why) = too_large(document, json.as_bytes()) {
+        warn(&format!("{} is too large to be read again: {why}", path.display()));
+    }
+    file::write(path, json.as_bytes())
 }
 
 /// Everything that is decided before the first run.

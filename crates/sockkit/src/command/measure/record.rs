@@ -49,7 +49,7 @@ impl Recorder {
             bytes_per_s: None,
             cost: Cost::default(),
             intervals: BTreeMap::new(),
-            counters: Counters { received: Some(0), ..Counters::default() },
+            counters: Counters::NONE,
             options: Options::default(),
             histogram: None,
             service_histogram: None,
@@ -69,7 +69,7 @@ impl Recorder {
         arm.address = Some(outcome.address.clone());
         arm.options = outcome.options.clone();
         arm.saturated |= round.saturation.is_some();
-        add_counters(&mut arm.counters, &outcome.counters);
+        arm.counters += outcome.counters;
         self.response.merge(&outcome.response);
         merge(&mut self.service, outcome.service.as_ref());
         merge(&mut self.lateness, outcome.lateness.as_ref());
@@ -188,17 +188,6 @@ fn merge(all: &mut Option<Histogram>, one: Option<&Histogram>) {
     if let Some(one) = one {
         all.get_or_insert_with(Histogram::new).merge(one);
     }
-}
-
-fn add_counters(all: &mut Counters, one: &Counters) {
-    all.sent += one.sent;
-    all.received = all.received.zip(one.received).map(|(all, one)| all + one);
-    all.lost += one.lost;
-    all.duplicated += one.duplicated;
-    all.reordered += one.reordered;
-    all.late += one.late;
-    all.corrupted += one.corrupted;
-    all.refused += one.refused;
 }
 
 /// How messages were sent, in words. One way, nothing waits for an answer, so there is no loop to be closed.

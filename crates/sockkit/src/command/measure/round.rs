@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use nix::unistd::Pid;
 use serde_json::Value;
-use sockkit_core::{Options, Target};
+use sockkit_core::{Options, Session, Target};
 use sockkit_load::{Arrivals, Interval, Mode, Observer, Outcome, Pacing, Tuning, Verify, Workload};
 use sockkit_stats::result::Counters;
 
@@ -169,7 +169,8 @@ pub(crate) fn round(arm: &Arm, setup: &Setup, seed: u64, observer: &mut dyn Obse
             (metered, ours.stop()?)
         }
     };
-    if let (Mode::Send, Some(summary)) = (workload.mode, &summary) {
+    let connectionless = arm.subject.transport.traits().session == Session::Connectionless;
+    if let (Mode::Send, true, Some(summary)) = (workload.mode, connectionless, &summary) {
         count_arrivals(&mut outcome.counters, summary);
     }
     let saturation = saturation(&outcome, &workload);
