@@ -144,9 +144,8 @@ impl<S: Service, K: Kit> Worker<S, K> {
     /// A deadline of a connection may have come.
     pub(super) fn look_at_connection(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let may_have_missed = |polled: &mut Polled| polled.may_have_missed(&self.shared.counters[self.index]);
         if let Way::Polled(polled) = &mut connection.way
-            && may_have_missed(polled)
+            && polled.may_have_missed(&self.shared.counters[self.index])
         {
             self.turn(slot, Ready::CARRIED);
         }
