@@ -319,7 +319,7 @@ impl Polled {
         budget: &mut usize,
         books: &Books<'_>,
     ) -> io::Result<()> {
-        if peer.output(books.now).is_none() { Ok(()) } else { self.send(peer, budget, books) }
+        if peer.is_quiet() { Ok(()) } else { self.send(peer, budget, books) }
     }
 
     fn send<S: Service, Q: Outbox>(
