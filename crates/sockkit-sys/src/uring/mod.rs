@@ -178,9 +178,9 @@ impl Ring {
     /// Has it told, once, when the peer has ended its side. A receive that goes on may miss an end right behind the last bytes:
     /// it looks again only where the socket says that there are more bytes, and of the end a Unix socket says nothing.
     ///
-    /// (At urgent data TCP says that nothing is there while a signal is pending, which of those that cannot be blocked only
-    /// SIGSTOP and a tracer's can be: what is there is then received with the next bytes. Watching for `POLLPRI` is no help:
-    /// every arrival is announced with it, and the ring takes that at its word.)
+    /// (While a signal like SIGSTOP is pending, TCP says at urgent data that nothing is there, and what is there is received
+    /// with the next bytes. Watching for `POLLPRI` is no help: every arrival is announced with it, and the ring takes that at
+    /// its word.)
     ///
     /// # Panics
     /// If that is under way.
