@@ -22,6 +22,7 @@ mod socket;
 #[cfg(test)]
 mod testing;
 mod uring;
+mod write;
 
 pub use address::{SockAddr, UNIX_PATH_MAX, UnixName};
 pub use batch::{Ancillary, Batch, Datagram, SendFailure, WayBack};
@@ -36,3 +37,4 @@ pub use socket::{
     recv_waiting, refuse_descriptors, send, send_queue, send_to, set_low_water, socket,
 };
 pub use uring::{Chunk, Completion, Interest, Line, Receive, Ring, Sizes, probe_io_uring, try_io_uring};
+pub use write::write_nowait;

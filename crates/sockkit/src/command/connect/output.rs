@@ -8,7 +8,9 @@ use std::os::unix::fs::FileTypeExt;
 use anyhow::Result;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::write;
 use sockkit_core::{Deadline, Error, ErrorKind};
+use sockkit_sys::write_nowait;
 
 /// Above so many bytes waiting, nothing more is received.
 const HELD_MAX: usize = 256 * 1024;
@@ -25,9 +27,7 @@ const LAST_CHANCE: std::time::Duration = std::time::Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Output {
     stdout: io::Stdout,
-    /// Bytes that one write may have: it must not block, and the descriptor is shared with others, so `O_NONBLOCK` is
-    /// not ours to set.
-    step: usize,
+    way: Way,
     held: Vec<u8>,
     written: usize,
     /// The byte that was written last.
@@ -35,11 +35,22 @@ pub(super) struct Output {
     failed: bool,
 }
 
+/// How to write without being blocked: the descriptor is shared with others, so `O_NONBLOCK` is not ours to set.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// A file, on which nobody waits for long.
+    Plain,
+    /// The kernel is told not to wait.
+    Nowait,
+    /// It cannot be told that: poll(2) is asked first, and a write has so many bytes as that promises.
+    Stepwise,
+}
+
 impl Output {
     pub(super) fn stdout() -> Self {
         let stdout = io::stdout();
-        let step = if blocks(&stdout) { PIPE_BUF } else { HELD_MAX };
-        Self { stdout, step, held: Vec::new(), written: 0, last: None, failed: false }
+        let way = if blocks(&stdout) { Way::Nowait } else { Way::Plain };
+        Self { stdout, way, held: Vec::new(), written: 0, last: None, failed: false }
     }
 
     /// Where to put what is to be written.
@@ -59,21 +70,24 @@ impl Output {
         self.stdout.as_fd()
     }
 
-    /// Writes while poll(2) says that it does not block. Answers whether anything was written.
+    /// Writes what can be written without being blocked. Answers whether anything was.
     pub(super) fn write(&mut self) -> Result<bool> {
         let mut any = false;
         for _ in 0..WRITES_MAX {
-            if self.is_empty() || !self.is_ready() {
+            if self.is_empty() {
                 break;
             }
-            let end = self.held.len().min(self.written + self.step);
-            match nix::unistd::write(self.stdout.as_fd(), &self.held[self.written..end]) {
+            match self.write_some() {
                 Ok(length) => {
                     self.written += length;
                     self.last = self.held[..self.written].last().copied();
                 }
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EAGAIN) => break,
+                Err(Errno::EOPNOTSUPP) if matches!(self.way, Way::Nowait) => {
+                    self.way = Way::Stepwise;
+                    continue;
+                }
                 Err(errno) => {
                     self.failed = true;
                     return Err(fail(errno));
@@ -90,6 +104,17 @@ impl Output {
             self.written = 0;
         }
         Ok(any)
+    }
+
+    fn write_some(&self) -> Result<usize, Errno> {
+        let rest = &self.held[self.written..];
+        match self.way {
+            Way::Plain => write(&self.stdout, rest),
+            Way::Nowait => write_nowait(self.fd(), rest)
+                .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)),
+            Way::Stepwise if self.is_ready() => write(&self.stdout, &rest[..rest.len().min(PIPE_BUF)]),
+            Way::Stepwise => Err(Errno::EAGAIN),
+        }
     }
 
     /// Writes all that is left. What a terminal shows is ended with a line end, so that the prompt that follows stands
