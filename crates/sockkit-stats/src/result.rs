@@ -170,6 +170,19 @@ pub enum Mode {
     Connect,
 }
 
+impl Mode {
+    /// Its name in the document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Echo => "echo",
+            Self::Send => "send",
+            Self::Receive => "receive",
+            Self::Connect => "connect",
+        }
+    }
+}
+
 /// Percentiles and more, in ns. What the sample cannot carry is null.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
@@ -557,9 +570,12 @@ mod tests {
     }
 
     #[test]
-    fn names_of_metrics_are_those_in_the_document() {
+    fn names_are_those_in_the_document() {
         for metric in Metric::ALL {
             assert_eq!(serde_json::to_value(metric).unwrap(), metric.name());
+        }
+        for mode in [Mode::Ping, Mode::Echo, Mode::Send, Mode::Receive, Mode::Connect] {
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.name());
         }
     }
 }

@@ -117,11 +117,16 @@ pub(crate) struct SavedArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
 
-    /// End with 1 if there is a verdict like that
+    /// End with 1 if there is a verdict like that, or none at all for an arm that was to be judged
+    ///
+    /// A 0 means that every arm was judged. So what cannot be judged by what was typed is an error (2) before anything is
+    /// measured: one arm alone, an arm that the saved result lacks, too few --blocks. What turns out not to have been
+    /// judged (too few blocks within the budget, percentiles withheld) ends with 1.
     #[arg(long, value_enum, value_name = "VERDICT")]
     pub(crate) fail_if: Option<FailIf>,
 
-    /// Metrics whose verdicts --fail-if looks at [default: all]
+    /// Metrics whose verdicts --fail-if looks at, and which every arm has to have [default: all that there are, and of these
+    /// p50 has to be there, or one way the rate]
     #[arg(long, value_enum, value_name = "METRIC[,METRIC...]", value_delimiter = ',', requires = "fail_if")]
     pub(crate) fail_on: Vec<MetricName>,
 }

@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use bench::BenchArgs;
-pub(crate) use compare::{CompareArgs, FailIf, Typed};
+pub(crate) use compare::{CompareArgs, FailIf, SavedArgs, Typed};
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};

@@ -59,6 +59,11 @@ pub(crate) fn count(count: u64) -> String {
     text
 }
 
+/// So many of something that is called so when there is one: `1 connection`, `16 connections`.
+pub(crate) fn several(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// A share, where 0.031 is `3.1 %`.
 pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;

@@ -113,11 +113,6 @@ pub(super) fn format_of(metric: Metric) -> fn(f64) -> String {
     }
 }
 
-/// `1 connection`, `16 connections`.
-pub(super) fn several(number: u64, what: &str) -> String {
-    format!("{} {what}{}", figures::count(number), if number == 1 { "" } else { "s" })
-}
-
 /// In what arms differ, other than their targets.
 #[derive(Clone, Copy, Debug, Default)]
 struct Varies {
@@ -152,17 +147,10 @@ impl Varies {
 
     /// What varies, or what does not.
     fn parts(self, arm: &Arm, varying: bool) -> Vec<String> {
-        let mode = match arm.mode {
-            Mode::Ping => "ping",
-            Mode::Echo => "echo",
-            Mode::Send => "send",
-            Mode::Receive => "receive",
-            Mode::Connect => "connect",
-        };
         let parts = [
-            (self.mode, mode.to_owned()),
+            (self.mode, arm.mode.name().to_owned()),
             (self.size, figures::size(arm.size)),
-            (self.connections, several(arm.connections, "connection")),
+            (self.connections, figures::several(arm.connections, "connection")),
             (self.depth, format!("depth {}", figures::count(arm.depth))),
             (self.pacing, arm.pacing.clone()),
         ];
