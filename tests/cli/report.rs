@@ -210,6 +210,7 @@ fn several_results_become_one() {
     let other = directory.path().join("other.json");
     let mut document: Value = serde_json::from_str(&expected("comparison.json")).expect("JSON");
     document["environment"]["kernel"] = "Linux 6.1.0 aarch64".into();
+    document["environment"]["host"] = "other".into();
     fs::write(&other, document.to_string()).expect("write");
     let first = sample("comparison.json");
     let (code, stdout, stderr) = run(&[utf8(&first), utf8(&other), "--json"]);
@@ -233,6 +234,28 @@ fn several_results_become_one() {
     let (code, table, _) = parts(&run_to_end(report(&["-"]), stdout.as_bytes()));
     assert_eq!(code, Some(0));
     assert!(table.contains("warning: merged from 2 results"), "{table}");
+}
+
+/// What one host measured before and after, or once, is nothing that adds up.
+#[test]
+fn what_was_not_measured_at_once_is_not_silently_added() {
+    let first = sample("comparison.json");
+    let (code, stdout, stderr) = run(&[utf8(&first), utf8(&first)]);
+    assert_eq!((code, &*stdout), (Some(2), ""));
+    assert!(stderr.contains(" are one measurement (host ") && stderr.lines().count() == 1, "{stderr}");
+
+    let directory = directory();
+    let after = directory.path().join("after.json");
+    let mut document: Value = serde_json::from_str(&expected("comparison.json")).expect("JSON");
+    document["environment"]["started"] = "2026-01-03T00:00:00Z".into();
+    fs::write(&after, document.to_string()).expect("write");
+    let (code, table, stderr) = run(&[utf8(&first), utf8(&after)]);
+    assert_eq!((code, &*stderr), (Some(0), ""));
+    let warning = table.find("warning: ").expect("a warning");
+    let told = format!("warning: {} began when", after.display());
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words(&table[warning..]).starts_with(&words(&told)), "{table}");
+    assert!(words(&table).contains("counters and rates are sums over them"), "{table}");
 }
 
 #[test]
