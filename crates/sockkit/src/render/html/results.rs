@@ -111,7 +111,7 @@ pub(super) fn scroll(label: &str, table: &Markup) -> Markup {
 pub(super) fn arm_head(roster: &Roster<'_>, index: usize) -> Markup {
     let arm = roster.arm(index);
     // What has a column of its own is not said again.
-    let name = if roster.varying.is_empty() { roster.name(index) } else { &arm.target };
+    let name = roster.target(index);
     html! {
         th.arm scope="row" {
             (glyph(roster, index)) bdi { (name) }
