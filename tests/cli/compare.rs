@@ -330,6 +330,9 @@ fn a_saved_result_is_a_baseline() {
     let saved = compared(&with(&["tcp", "unix", "--size=64,256", "--save", path], &SHORT));
     let written: Document = serde_json::from_str(&fs::read_to_string(&file).expect("it")).expect("a result");
     assert_eq!(written, saved);
+    let repeats = shlex::split(&saved.command).expect("it is quoted for a shell");
+    let writes = |word: &String| word.starts_with("--save") || word.starts_with("--json") || word == path;
+    assert!(!repeats.iter().any(writes), "repeating it would write over the baseline: {repeats:?}");
 
     let document = compared(&with(&["--against", path], &SHORT));
     assert_consistent(&document);

@@ -31,7 +31,7 @@ pub struct Document {
     /// `sockkit.result/1`.
     #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
-    /// The command line that repeats the measurement, quoted for a shell.
+    /// The command line that repeats the measurement, quoted for a shell, without the outputs that it had.
     pub command: String,
     /// What all that is random was drawn from: orders, arrivals, contents.
     pub seed: u64,

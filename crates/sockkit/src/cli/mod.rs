@@ -58,7 +58,14 @@ impl Cli {
         cli
     }
 
-    fn understand(words: Vec<OsString>) -> Result<Self, clap::Error> {
+    /// The words of a command line that measures, without those that say where the result goes: who repeats it is to write
+    /// over nothing.
+    pub(crate) fn without_outputs(words: Vec<OsString>) -> Vec<OsString> {
+        outputs::left_out(&Self::for_command_of(&words), words)
+    }
+
+    /// As [`Cli::whole`], if need be with the options of the command alone that is named.
+    fn for_command_of(words: &[OsString]) -> clap::Command {
         let mut cli = Self::command();
         // To list the options of the others would take longer than a greeting. Whoever names none may want help, which
         // tells of all.
@@ -66,6 +73,11 @@ impl Cli {
             Some(named) => named.build(),
             None => cli = Self::whole(),
         }
+        cli
+    }
+
+    fn understand(words: Vec<OsString>) -> Result<Self, clap::Error> {
+        let mut cli = Self::for_command_of(&words);
         let words = outputs::settle(&cli, words);
         let mut matches = cli.try_get_matches_from_mut(words)?;
         Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut cli))
