@@ -24,7 +24,7 @@ fn expected(name: &str) -> String {
 /// `sockkit report` where letters may be more than ASCII.
 fn report(args: &[&str]) -> Command {
     let mut command = SOCKKIT.command(&["report"]);
-    command.args(args).env("LC_ALL", "C.UTF-8");
+    command.args(args).env("LC_ALL", "C.UTF-8").env_remove("COLUMNS");
     command
 }
 
@@ -47,6 +47,17 @@ fn every_result_has_a_table() {
         let (code, stdout, stderr) = run(&[utf8(&sample(&format!("{name}.json")))]);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{name}");
         assert_eq!(stdout, expected(&format!("{name}-80.txt")), "{name}");
+    }
+}
+
+/// Whoever pipes it may say how wide it is to be.
+#[test]
+fn a_pipe_is_as_wide_as_it_is_told() {
+    for (columns, name) in [("120", "sweep-120.txt"), ("0", "sweep-80.txt"), ("x", "sweep-80.txt")] {
+        let mut command = report(&[utf8(&sample("sweep.json"))]);
+        command.env("COLUMNS", columns);
+        let (code, stdout, _) = parts(&run_to_end(command, b""));
+        assert_eq!((code, stdout), (Some(0), expected(name)), "{columns}");
     }
 }
 

@@ -29,7 +29,8 @@ pub(crate) struct OutputArgs {
     /// Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of the table
     ///
     /// The word behind it is FILE unless it reads as a target: --json tcp is one, --json=tcp a file. Files are written
-    /// whole or not at all. Only one of --json, --csv, --markdown and --html can go to stdout.
+    /// whole or not at all. Only one of --json, --csv, --markdown and --html can go to stdout. The table is as wide as the
+    /// terminal; in a pipe as COLUMNS in the environment says, else 80 columns.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STDOUT,
           value_parser = place(), value_hint = ValueHint::FilePath)]
     pub(crate) json: Option<Place>,
