@@ -1,7 +1,11 @@
 //! T100: what makes no sense is refused, shortly and with code 2.
 
+use std::fs::File;
+use std::process::Stdio;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use sockkit_tests::{PATIENCE, wait_for_exit};
 
 use crate::{SOCKKIT, parts};
 
@@ -141,6 +145,31 @@ fn t100_noise_is_refused_or_understood() {
     });
     if let Err(error) = outcome {
         panic!("{error}");
+    }
+}
+
+/// Whatever a command prints, a stdout without room for it is told in the same words.
+#[test]
+fn a_full_stdout_is_told_in_one_way() {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["compare", "--help"],
+        &["info"],
+        &["man", "serve"],
+        &["completions", "bash"],
+        &["compare", "tcp", "unix", "--plan"],
+        &["bench", "unix", "--duration=20ms", "--warmup=0"],
+        &["serve", "tcp://127.0.0.1:0"],
+    ] {
+        let full = File::options().write(true).open("/dev/full").expect("open");
+        let mut command = SOCKKIT.command(arguments);
+        let mut child = command.stdout(full).stderr(Stdio::piped()).spawn().expect("start it");
+        let status =
+            wait_for_exit(&mut child, PATIENCE).unwrap_or_else(|| panic!("{arguments:?} does not end"));
+        let stderr = std::io::read_to_string(child.stderr.take().expect("a pipe")).expect("what it says");
+        let told = "sockkit: cannot write to stdout: no space left on device\n";
+        assert_eq!((status.code(), stderr.as_str()), (Some(6), told), "{arguments:?}");
     }
 }
 

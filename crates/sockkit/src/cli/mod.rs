@@ -41,9 +41,12 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// What the process was called with. Prints what is wrong with it, or the help that it asks for, and exits then.
-    pub(crate) fn read() -> Self {
-        Self::understand(std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
+    /// What the process was called with.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help that it asks for.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        Self::understand(std::env::args_os().collect())
     }
 
     /// What a command line meant that was written down, if it still means anything.

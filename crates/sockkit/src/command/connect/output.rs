@@ -10,6 +10,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sockkit_core::{Deadline, Error, ErrorKind};
 
+use crate::exit;
+
 /// Above so many bytes waiting, nothing more is received.
 const HELD_MAX: usize = 256 * 1024;
 
@@ -76,7 +78,7 @@ impl Output {
                 Err(Errno::EAGAIN) => break,
                 Err(errno) => {
                     self.failed = true;
-                    return Err(fail(errno));
+                    return Err(exit::not_written(&errno.into()));
                 }
             }
             any = true;
@@ -122,15 +124,6 @@ impl Output {
 
 fn lacks_line_end(last: Option<u8>, is_terminal: bool) -> bool {
     is_terminal && last.is_some_and(|byte| byte != b'\n')
-}
-
-/// A reader that has gone is left as a plain error of the system, which `exit` takes for a quiet end.
-fn fail(errno: Errno) -> anyhow::Error {
-    let error = io::Error::from(errno);
-    match errno {
-        Errno::EPIPE => anyhow::Error::from(error).context("cannot write to stdout"),
-        _ => Error::io("write to", "stdout", &error).with_kind(ErrorKind::Local).into(),
-    }
 }
 
 /// Whether a write of any length can block for long: on pipes, sockets and terminals, not on files.
