@@ -105,6 +105,21 @@ fn t100_malformed_arguments_are_refused() {
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
+/// A figure with a minus is told what is wrong with it, and not how to write an address that begins with a dash.
+#[test]
+fn a_figure_with_a_minus_is_understood_as_one() {
+    for (arguments, why) in [
+        (&["ping", "--udp", "-c", "-1"][..], "\"-1\" is not a whole number of 1 or more"),
+        (&["connect", "--tcp", "--timeout", "-3s"], "\"-3s\" is no duration"),
+        (&["compare", "--threshold", "-5%", "tcp"], "\"-5%\" is no share"),
+        (&["serve", "--max-queue", "-.5"], "\"-.5\" is no size"),
+    ] {
+        assert_eq!(complaint(arguments), None);
+        let (_, _, stderr) = parts(&SOCKKIT.run(arguments));
+        assert!(stderr.contains(why) && !stderr.contains("tip:"), "{arguments:?}: {stderr}");
+    }
+}
+
 /// T100: with noise for an address, a size or a duration, the command says no or does it, and never breaks.
 #[test]
 fn t100_noise_is_refused_or_understood() {

@@ -4,6 +4,7 @@ mod bench;
 mod compare;
 mod connect;
 mod fault;
+mod minus;
 mod outputs;
 mod ping;
 mod promise;
@@ -81,7 +82,7 @@ impl Cli {
 
     fn understand(words: Vec<OsString>) -> Result<Self, clap::Error> {
         let mut cli = Self::for_command_of(&words);
-        let words = outputs::settle(&cli, words);
+        let words = outputs::settle(&cli, minus::settle(&cli, words));
         let mut matches = cli.try_get_matches_from_mut(words)?;
         Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut cli))
     }

@@ -287,8 +287,9 @@ fn conclusion(roster: &Roster<'_>, index: usize, metric: Metric) -> Markup {
             None => (Blank::RATIO.show()),
         } }
         (word(verdict.verdict))
-        @if let Some(detectable) = verdict.detectable {
-            span.detail { "would show " (figures::percent(detectable)) }
+        @let detectable = figures::detectable(verdict.detectable);
+        @if detectable != figures::WITHHELD {
+            span.detail { "would show " (detectable) }
         }
     }
 }

@@ -71,11 +71,10 @@ impl Dimension {
 
     /// Its figure in a sentence.
     pub(super) fn phrase(self, value: u64) -> String {
-        match (self, value) {
-            (Self::Size, _) => figures::size(value),
-            (Self::Connections, 1) => "1 connection".to_owned(),
-            (Self::Connections, _) => format!("{} connections", figures::count(value)),
-            (Self::Depth, _) => format!("depth {}", figures::count(value)),
+        match self {
+            Self::Size => figures::size(value),
+            Self::Connections => figures::several(value, "connection"),
+            Self::Depth => format!("depth {}", figures::count(value)),
         }
     }
 }

@@ -105,7 +105,6 @@ pub(super) fn verdicts(document: &Document, names: &Names) -> Option<Grid> {
     let ratios = |write: fn(&Estimate) -> String| {
         cells(&|it| Cell::plain(figures::optional(it.ratio.as_ref(), write)))
     };
-    let share = |of: fn(&Verdict) -> Option<f64>| cells(&|it| Cell::plain(percentage(of(it))));
     let columns = vec![
         Column::new(heading, Align::Left, ALWAYS, labels),
         Column::new("metric", Align::Left, ALWAYS, cells(&|it| Cell::plain(names.metric(it.metric)))),
@@ -121,8 +120,13 @@ pub(super) fn verdicts(document: &Document, names: &Names) -> Option<Grid> {
             importance: ALWAYS,
             forms: vec![cells(&|it| word(it, "no difference shown")), cells(&|it| word(it, "none shown"))],
         },
-        Column::new("detectable", Align::Right, 3, share(|it| it.detectable)),
-        Column::new("threshold", Align::Right, 2, share(|it| it.threshold)),
+        Column::new(
+            "detectable",
+            Align::Right,
+            3,
+            cells(&|it| Cell::plain(figures::detectable(it.detectable))),
+        ),
+        Column::new("threshold", Align::Right, 2, cells(&|it| Cell::plain(percentage(it.threshold)))),
         Column::new("blocks", Align::Right, 1, cells(&|it| Cell::plain(figures::count(it.blocks)))),
     ];
     (!verdicts.is_empty()).then_some(Grid { title: None, columns })
