@@ -370,7 +370,7 @@ _sockkit() {
                     return 0
                     ;;
                 --fail-on)
-                    COMPREPLY=($(compgen -W "rtt_ns.p50 rtt_ns.p99 rate_per_s cpu_ns_per_message" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "p50 p99 rate cpu" -- "${cur}"))
                     return 0
                     ;;
                 --mode)

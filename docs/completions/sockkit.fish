@@ -192,12 +192,12 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l duration -d 
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l warmup -d 'How long the load is on before each run is measured [default: a tenth of the run, at least 20ms]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l save -d 'Save the result, whole or not at all, for --against and `sockkit report`' -r -F
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l against -d 'Compare each arm with the same arm of a saved result; without a TARGET, all arms that it has' -r -F
-complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l fail-if -d 'End with 1 if there is a verdict like that' -r -f -a "slower\t'An arm is worse than its baseline'
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l fail-if -d 'End with 1 if there is a verdict like that, or none at all for an arm that was to be judged' -r -f -a "slower\t'An arm is worse than its baseline'
 different\t'An arm is worse or better than its baseline'"
-complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l fail-on -d 'Metrics whose verdicts --fail-if looks at [default: all]' -r -f -a "rtt_ns.p50\t'The median round trip'
-rtt_ns.p99\t'The 99th percentile of the round trips'
-rate_per_s\t'Messages (or connections) a second'
-cpu_ns_per_message\t'Processor time for a message, both ends together'"
+complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l fail-on -d 'Metrics whose verdicts --fail-if looks at, and which every arm has to have [default: all that there are, and of these p50 has to be there, or one way the rate]' -r -f -a "p50\t'The median round trip; rtt_ns.p50 in the result'
+p99\t'The 99th percentile of the round trips; rtt_ns.p99 in the result'
+rate\t'Messages (or connections) a second: msgs/s, conns/s; rate_per_s in the result'
+cpu\t'Processor time for a message, both ends together: CPU/msg; cpu_ns_per_message in the result'"
 complete -c sockkit -n "__fish_sockkit_using_subcommand compare" -l mode -d 'What to measure' -r -f -a "echo\t'Round trips'
 send\t'One way, to a discard service'
 receive\t'One way, from a chargen service'

@@ -84,7 +84,7 @@ fn every_transport_is_measured() {
         for figure in [cost.client_cpu_ns, cost.server_cpu_ns, cost.client_syscalls, cost.server_syscalls] {
             assert!(figure > Some(0.0), "{}: {cost:?}", transport.scheme());
         }
-        let command = format!("sockkit bench {} --seed 7 --json --duration 200ms --warmup 50ms", arm.target);
+        let command = format!("sockkit bench {} --seed 7 --duration 200ms --warmup 50ms", arm.target);
         assert_eq!(document.command, command);
         assert_eq!(document.seed, 7);
     }

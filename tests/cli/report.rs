@@ -24,7 +24,7 @@ fn expected(name: &str) -> String {
 /// `sockkit report` where letters may be more than ASCII.
 fn report(args: &[&str]) -> Command {
     let mut command = SOCKKIT.command(&["report"]);
-    command.args(args).env("LC_ALL", "C.UTF-8");
+    command.args(args).env("LC_ALL", "C.UTF-8").env_remove("COLUMNS");
     command
 }
 
@@ -47,6 +47,17 @@ fn every_result_has_a_table() {
         let (code, stdout, stderr) = run(&[utf8(&sample(&format!("{name}.json")))]);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{name}");
         assert_eq!(stdout, expected(&format!("{name}-80.txt")), "{name}");
+    }
+}
+
+/// Whoever pipes it may say how wide it is to be.
+#[test]
+fn a_pipe_is_as_wide_as_it_is_told() {
+    for (columns, name) in [("120", "sweep-120.txt"), ("0", "sweep-80.txt"), ("x", "sweep-80.txt")] {
+        let mut command = report(&[utf8(&sample("sweep.json"))]);
+        command.env("COLUMNS", columns);
+        let (code, stdout, _) = parts(&run_to_end(command, b""));
+        assert_eq!((code, stdout), (Some(0), expected(name)), "{columns}");
     }
 }
 
@@ -210,6 +221,7 @@ fn several_results_become_one() {
     let other = directory.path().join("other.json");
     let mut document: Value = serde_json::from_str(&expected("comparison.json")).expect("JSON");
     document["environment"]["kernel"] = "Linux 6.1.0 aarch64".into();
+    document["environment"]["host"] = "other".into();
     fs::write(&other, document.to_string()).expect("write");
     let first = sample("comparison.json");
     let (code, stdout, stderr) = run(&[utf8(&first), utf8(&other), "--json"]);
@@ -233,6 +245,28 @@ fn several_results_become_one() {
     let (code, table, _) = parts(&run_to_end(report(&["-"]), stdout.as_bytes()));
     assert_eq!(code, Some(0));
     assert!(table.contains("warning: merged from 2 results"), "{table}");
+}
+
+/// What one host measured before and after, or once, is nothing that adds up.
+#[test]
+fn what_was_not_measured_at_once_is_not_silently_added() {
+    let first = sample("comparison.json");
+    let (code, stdout, stderr) = run(&[utf8(&first), utf8(&first)]);
+    assert_eq!((code, &*stdout), (Some(2), ""));
+    assert!(stderr.contains(" are one measurement (host ") && stderr.lines().count() == 1, "{stderr}");
+
+    let directory = directory();
+    let after = directory.path().join("after.json");
+    let mut document: Value = serde_json::from_str(&expected("comparison.json")).expect("JSON");
+    document["environment"]["started"] = "2026-01-03T00:00:00Z".into();
+    fs::write(&after, document.to_string()).expect("write");
+    let (code, table, stderr) = run(&[utf8(&first), utf8(&after)]);
+    assert_eq!((code, &*stderr), (Some(0), ""));
+    let warning = table.find("warning: ").expect("a warning");
+    let told = format!("warning: {} began when", after.display());
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words(&table[warning..]).starts_with(&words(&told)), "{table}");
+    assert!(words(&table).contains("counters and rates are sums over them"), "{table}");
 }
 
 #[test]

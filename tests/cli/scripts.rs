@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sockkit_stats::result::Document;
-use sockkit_tests::{need_tool, run_to_end};
+use sockkit_tests::{need_tool, run_to_end, skip};
 
 use crate::{SOCKKIT, parts};
 
@@ -77,11 +77,15 @@ fn before_and_after_fails_when_the_server_got_slower() {
     let socket = directory.path().join("s");
     let address = format!("unix:{}", socket.display());
     let server = format!("{} serve {address}", SOCKKIT.path().display());
-    let slower = format!("{server} --fault delay=5ms");
+    let slower = format!("{server} --fault delay=1ms");
     for (after, expected) in [(&server, 0), (&slower, 1)] {
         let mut command = script("before-and-after", directory.path());
         command.args([&address, &server, after]).args(["--budget=20s", "--threshold=100%"]);
         let (code, documents, stderr) = result(command);
+        if stderr.contains(", and a verdict takes 6") {
+            assert_ne!(code, Some(0), "what was not judged does not pass: {stderr}");
+            skip!("the machine was too busy for the six blocks that a verdict takes");
+        }
         assert_eq!(code, Some(expected), "{stderr}");
         assert_eq!(documents.len(), 2);
         assert!(documents[1].verdicts.iter().all(|verdict| verdict.against_index.is_none()));

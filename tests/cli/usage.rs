@@ -1,7 +1,11 @@
 //! T100: what makes no sense is refused, shortly and with code 2.
 
+use std::fs::File;
+use std::process::Stdio;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use sockkit_tests::{PATIENCE, wait_for_exit};
 
 use crate::{SOCKKIT, parts};
 
@@ -101,6 +105,21 @@ fn t100_malformed_arguments_are_refused() {
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
+/// A figure with a minus is told what is wrong with it, and not how to write an address that begins with a dash.
+#[test]
+fn a_figure_with_a_minus_is_understood_as_one() {
+    for (arguments, why) in [
+        (&["ping", "--udp", "-c", "-1"][..], "\"-1\" is not a whole number of 1 or more"),
+        (&["connect", "--tcp", "--timeout", "-3s"], "\"-3s\" is no duration"),
+        (&["compare", "--threshold", "-5%", "tcp"], "\"-5%\" is no share"),
+        (&["serve", "--max-queue", "-.5"], "\"-.5\" is no size"),
+    ] {
+        assert_eq!(complaint(arguments), None);
+        let (_, _, stderr) = parts(&SOCKKIT.run(arguments));
+        assert!(stderr.contains(why) && !stderr.contains("tip:"), "{arguments:?}: {stderr}");
+    }
+}
+
 /// T100: with noise for an address, a size or a duration, the command says no or does it, and never breaks.
 #[test]
 fn t100_noise_is_refused_or_understood() {
@@ -141,6 +160,31 @@ fn t100_noise_is_refused_or_understood() {
     });
     if let Err(error) = outcome {
         panic!("{error}");
+    }
+}
+
+/// Whatever a command prints, a stdout without room for it is told in the same words.
+#[test]
+fn a_full_stdout_is_told_in_one_way() {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["compare", "--help"],
+        &["info"],
+        &["man", "serve"],
+        &["completions", "bash"],
+        &["compare", "tcp", "unix", "--plan"],
+        &["bench", "unix", "--duration=20ms", "--warmup=0"],
+        &["serve", "tcp://127.0.0.1:0"],
+    ] {
+        let full = File::options().write(true).open("/dev/full").expect("open");
+        let mut command = SOCKKIT.command(arguments);
+        let mut child = command.stdout(full).stderr(Stdio::piped()).spawn().expect("start it");
+        let status =
+            wait_for_exit(&mut child, PATIENCE).unwrap_or_else(|| panic!("{arguments:?} does not end"));
+        let stderr = std::io::read_to_string(child.stderr.take().expect("a pipe")).expect("what it says");
+        let told = "sockkit: cannot write to stdout: no space left on device\n";
+        assert_eq!((status.code(), stderr.as_str()), (Some(6), told), "{arguments:?}");
     }
 }
 

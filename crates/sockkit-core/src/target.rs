@@ -48,7 +48,7 @@ impl Target {
                 Form::HostPort => ("HOST:PORT", None),
                 Form::Path => ("a path", Some(format!("a file of that name is ./{authority}"))),
             };
-            let error = bad(format!("wanted is {wanted} without a scheme"));
+            let error = bad(format!("{wanted} is wanted, without a scheme"));
             return Err(match advice {
                 Some(advice) => error.with_advice(advice),
                 None => error,
@@ -180,7 +180,7 @@ mod tests {
     fn behind_a_flag_stands_no_scheme() {
         let complain =
             |scheme: &str, text: &str| Target::new(by_scheme(scheme).unwrap(), text).unwrap_err().to_string();
-        assert!(complain("udp", "tcp://localhost:80").ends_with(": wanted is HOST:PORT without a scheme"));
+        assert!(complain("udp", "tcp://localhost:80").ends_with(": HOST:PORT is wanted, without a scheme"));
         assert!(complain("unix", "unix:/tmp/s").ends_with("(a file of that name is ./unix:/tmp/s)"));
         assert!(Target::new(by_scheme("unix").unwrap(), "./unix:s").is_ok());
         assert!(Target::new(by_scheme("udp").unwrap(), "tcp:80").is_ok(), "a host may be called tcp");

@@ -32,7 +32,7 @@ pub struct Document {
     /// `sockkit.result/1`.
     #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
-    /// The command line that repeats the measurement, quoted for a shell.
+    /// The command line that repeats the measurement, quoted for a shell, without the outputs that it had.
     pub command: String,
     /// What all that is random was drawn from: orders, arrivals, contents.
     pub seed: u64,
@@ -169,6 +169,19 @@ pub enum Mode {
     Receive,
     /// A connection, one round trip, and the end, again and again.
     Connect,
+}
+
+impl Mode {
+    /// Its name in the document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Echo => "echo",
+            Self::Send => "send",
+            Self::Receive => "receive",
+            Self::Connect => "connect",
+        }
+    }
 }
 
 /// Percentiles and more, in ns. What the sample cannot carry is null.
@@ -590,9 +603,12 @@ mod tests {
     }
 
     #[test]
-    fn names_of_metrics_are_those_in_the_document() {
+    fn names_are_those_in_the_document() {
         for metric in Metric::ALL {
             assert_eq!(serde_json::to_value(metric).unwrap(), metric.name());
+        }
+        for mode in [Mode::Ping, Mode::Echo, Mode::Send, Mode::Receive, Mode::Connect] {
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.name());
         }
     }
 }

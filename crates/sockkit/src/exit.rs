@@ -70,6 +70,9 @@ impl std::error::Error for Interrupted {}
 /// Prints the error, if there is one, as one line on stderr, and picks the code from the table.
 pub(crate) fn code(result: Result<(), Error>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
+    if let Some(words) = error.downcast_ref::<clap::Error>() {
+        return printed(words);
+    }
     if is_closed_stdout(&error) {
         return ExitCode::SUCCESS;
     }
@@ -81,6 +84,15 @@ pub(crate) fn code(result: Result<(), Error>) -> ExitCode {
     // Nothing is left to tell it to when stderr is closed too.
     let _ = writeln!(io::stderr(), "sockkit: {}", line(&error));
     ExitCode::from(number(&error))
+}
+
+/// Prints what is wrong with the command line, or the help that was asked for. Help that could not be written is no
+/// success.
+fn printed(words: &clap::Error) -> ExitCode {
+    match words.print() {
+        Err(error) if !words.use_stderr() => code(Err(not_written(&error))),
+        _ => ExitCode::from(u8::try_from(words.exit_code()).unwrap_or(2)),
+    }
 }
 
 /// The error as one line. It may quote what a stranger has written, of any length and with anything in it.
@@ -118,9 +130,20 @@ pub(crate) fn number(error: &Error) -> u8 {
     6
 }
 
+/// The error of a write to stdout. Of a reader that has gone the plain error of the system is left, which [`code`] takes for
+/// a quiet end.
+pub(crate) fn not_written(error: &io::Error) -> Error {
+    match error.kind() {
+        kind @ io::ErrorKind::BrokenPipe => {
+            Error::from(io::Error::from(kind)).context("cannot write to stdout")
+        }
+        _ => sockkit_core::Error::io("write to", "stdout", error).with_kind(ErrorKind::Local).into(),
+    }
+}
+
 /// Whoever read our output has had enough (`| head -1`): a quiet end. Only our own writes put a plain `io::Error` into
 /// the chain; a peer that is gone is a `sockkit_core::Error`.
-fn is_closed_stdout(error: &Error) -> bool {
+pub(crate) fn is_closed_stdout(error: &Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
@@ -137,6 +160,14 @@ mod tests {
         let line = line(&Error::msg(quoted).context("on the way"));
         assert!(line.starts_with("on the way: no \u{fffd}[31m\u{fffd}é") && line.ends_with("é…"), "{line}");
         assert_eq!(line.chars().count(), LINE_MAX + 1);
+    }
+
+    #[test]
+    fn a_stdout_that_cannot_be_written_is_told_in_one_way() {
+        let full = not_written(&io::Error::from(nix::errno::Errno::ENOSPC));
+        assert_eq!(line(&full), "cannot write to stdout: no space left on device");
+        assert_eq!((number(&full), is_closed_stdout(&full)), (6, false));
+        assert!(is_closed_stdout(&not_written(&io::ErrorKind::BrokenPipe.into())));
     }
 
     #[test]

@@ -11,5 +11,5 @@ mod units;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    exit::code(command::run(cli::Cli::read()))
+    exit::code(cli::Cli::read().map_err(Into::into).and_then(command::run))
 }

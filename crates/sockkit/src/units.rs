@@ -59,7 +59,10 @@ pub(crate) fn interval(text: &str) -> Result<Duration, String> {
 
 /// A number that is not 0.
 pub(crate) fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&number| number > 0).ok_or_else(|| format!("{text:?} is no number from 1 up"))
+    text.parse()
+        .ok()
+        .filter(|&number| number > 0)
+        .ok_or_else(|| format!("{text:?} is not a whole number of 1 or more"))
 }
 
 /// A number of bytes that is not 0.

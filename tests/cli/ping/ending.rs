@@ -329,7 +329,7 @@ fn what_makes_no_sense_is_2() {
         (&["tcp://127.0.0.1:7", "-s", "0"], "on a stream that is none"),
         (&["tcp://127.0.0.1:7", "-s", "1GiB"], "at most 16777216"),
         (&["unix-seqpacket:/nothing", "-s", "0"], "too much like the end"),
-        (&["udp://127.0.0.1:7", "-c", "0"], "no number from 1 up"),
+        (&["udp://127.0.0.1:7", "-c", "0"], "not a whole number of 1 or more"),
         (&["udp://127.0.0.1:7", "-W", "0"], "no interval"),
         (&["udp://127.0.0.1:7", "--max-loss", "101%"], "no share"),
         (&["udp://127.0.0.1:7", "--source", "/tmp/x"], "cannot "),

@@ -117,11 +117,16 @@ pub(crate) struct SavedArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
 
-    /// End with 1 if there is a verdict like that
+    /// End with 1 if there is a verdict like that, or none at all for an arm that was to be judged
+    ///
+    /// A 0 means that every arm was judged. So what cannot be judged by what was typed is an error (2) before anything is
+    /// measured: one arm alone, an arm that the saved result lacks, too few --blocks. What turns out not to have been
+    /// judged (too few blocks within the budget, percentiles withheld) ends with 1.
     #[arg(long, value_enum, value_name = "VERDICT")]
     pub(crate) fail_if: Option<FailIf>,
 
-    /// Metrics whose verdicts --fail-if looks at [default: all]
+    /// Metrics whose verdicts --fail-if looks at, and which every arm has to have [default: all that there are, and of these
+    /// p50 has to be there, or one way the rate]
     #[arg(long, value_enum, value_name = "METRIC[,METRIC...]", value_delimiter = ',', requires = "fail_if")]
     pub(crate) fail_on: Vec<MetricName>,
 }
@@ -135,20 +140,20 @@ pub(crate) enum FailIf {
     Different,
 }
 
-/// The metrics, by their names in the result.
+/// The metrics, by the names that tables have for them or nearly so, and by those of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MetricName {
-    /// The median round trip
-    #[value(name = "rtt_ns.p50", alias = "p50")]
+    /// The median round trip; rtt_ns.p50 in the result
+    #[value(name = "p50", alias = "rtt_ns.p50")]
     P50,
-    /// The 99th percentile of the round trips
-    #[value(name = "rtt_ns.p99", alias = "p99")]
+    /// The 99th percentile of the round trips; rtt_ns.p99 in the result
+    #[value(name = "p99", alias = "rtt_ns.p99")]
     P99,
-    /// Messages (or connections) a second
-    #[value(name = "rate_per_s", alias = "rate")]
+    /// Messages (or connections) a second: msgs/s, conns/s; rate_per_s in the result
+    #[value(name = "rate", aliases = ["rate_per_s", "msgs/s", "conns/s"])]
     Rate,
-    /// Processor time for a message, both ends together
-    #[value(name = "cpu_ns_per_message", alias = "cpu")]
+    /// Processor time for a message, both ends together: CPU/msg; cpu_ns_per_message in the result
+    #[value(name = "cpu", aliases = ["cpu_ns_per_message", "CPU/msg", "CPU/conn"])]
     Cpu,
 }
 
@@ -222,11 +227,10 @@ mod tests {
 
     #[test]
     fn metrics_have_their_names_of_the_result_and_short_ones() {
-        let args = parse("sockkit compare --fail-if slower --fail-on rtt_ns.p50,rate").unwrap();
-        assert_eq!(args.saved.fail_on, [MetricName::P50, MetricName::Rate]);
+        let args = parse("sockkit compare --fail-if slower --fail-on rtt_ns.p50,rate,CPU/msg").unwrap();
+        assert_eq!(args.saved.fail_on, [MetricName::P50, MetricName::Rate, MetricName::Cpu]);
         for metric in MetricName::value_variants() {
-            let name = metric.to_possible_value().unwrap().get_name().to_owned();
-            assert_eq!(Metric::from(*metric).name(), name);
+            assert!(metric.to_possible_value().unwrap().matches(Metric::from(*metric).name(), false));
         }
         assert!(parse("sockkit compare --fail-on p50").is_err());
         assert!(parse("sockkit compare --quick --budget 5s").is_err());

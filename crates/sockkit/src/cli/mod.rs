@@ -4,6 +4,7 @@ mod bench;
 mod compare;
 mod connect;
 mod fault;
+mod minus;
 mod outputs;
 mod ping;
 mod promise;
@@ -17,7 +18,7 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use bench::BenchArgs;
-pub(crate) use compare::{CompareArgs, FailIf, Typed};
+pub(crate) use compare::{CompareArgs, FailIf, SavedArgs, Typed};
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
@@ -41,9 +42,12 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// What the process was called with. Prints what is wrong with it, or the help that it asks for, and exits then.
-    pub(crate) fn read() -> Self {
-        Self::understand(std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
+    /// What the process was called with.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help that it asks for.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        Self::understand(std::env::args_os().collect())
     }
 
     /// What a command line meant that was written down, if it still means anything.
@@ -58,7 +62,14 @@ impl Cli {
         cli
     }
 
-    fn understand(words: Vec<OsString>) -> Result<Self, clap::Error> {
+    /// The words of a command line that measures, without those that say where the result goes: who repeats it is to write
+    /// over nothing.
+    pub(crate) fn without_outputs(words: Vec<OsString>) -> Vec<OsString> {
+        outputs::left_out(&Self::for_command_of(&words), words)
+    }
+
+    /// As [`Cli::whole`], if need be with the options of the command alone that is named.
+    fn for_command_of(words: &[OsString]) -> clap::Command {
         let mut cli = Self::command();
         // To list the options of the others would take longer than a greeting. Whoever names none may want help, which
         // tells of all.
@@ -66,7 +77,12 @@ impl Cli {
             Some(named) => named.build(),
             None => cli = Self::whole(),
         }
-        let words = outputs::settle(&cli, words);
+        cli
+    }
+
+    fn understand(words: Vec<OsString>) -> Result<Self, clap::Error> {
+        let mut cli = Self::for_command_of(&words);
+        let words = outputs::settle(&cli, minus::settle(&cli, words));
         let mut matches = cli.try_get_matches_from_mut(words)?;
         Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut cli))
     }

@@ -15,6 +15,10 @@ use sockkit_core::TRANSPORTS;
 /// The names of the options below.
 const NAMES: [&str; 4] = ["json", "csv", "markdown", "html"];
 
+/// Others that say where a result goes: one with a FILE, and one without.
+const SAVE: &str = "--save";
+const LINES: &str = "--json-lines";
+
 /// What stands for stdout in place of a file.
 const STDOUT: &str = "-";
 
@@ -25,7 +29,8 @@ pub(crate) struct OutputArgs {
     /// Write the result as JSON (sockkit.result/1); without FILE, or with -, to stdout in place of the table
     ///
     /// The word behind it is FILE unless it reads as a target: --json tcp is one, --json=tcp a file. Files are written
-    /// whole or not at all. Only one of --json, --csv, --markdown and --html can go to stdout.
+    /// whole or not at all. Only one of --json, --csv, --markdown and --html can go to stdout. The table is as wide as the
+    /// terminal; in a pipe as COLUMNS in the environment says, else 80 columns.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STDOUT,
           value_parser = place(), value_hint = ValueHint::FilePath)]
     pub(crate) json: Option<Place>,
@@ -114,6 +119,26 @@ pub(crate) fn settle(cli: &Command, words: Vec<OsString>) -> Vec<OsString> {
         _ => {}
     }
     settled
+}
+
+/// The words without all that says where the result goes.
+pub(super) fn left_out(cli: &Command, words: Vec<OsString>) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    let mut rest = settle(cli, words).into_iter();
+    while let Some(word) = rest.next() {
+        let name = word.to_str().map_or("", |word| word.split_once('=').map_or(word, |(name, _)| name));
+        match name {
+            "--" => {
+                kept.push(word);
+                kept.extend(rest.by_ref());
+            }
+            SAVE if word == SAVE => drop(rest.next()),
+            SAVE | LINES => {}
+            _ if name.strip_prefix("--").is_some_and(|name| NAMES.contains(&name)) => {}
+            _ => kept.push(word),
+        }
+    }
+    kept
 }
 
 /// Whether a command has this output, and not a mere switch of the same name.
@@ -238,6 +263,21 @@ mod tests {
             assert_eq!(found.join(" "), others, "{line}");
             assert_eq!(to_json.unwrap_or_default(), json, "{line}");
             assert_eq!(to_csv.unwrap_or_default(), csv, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_without_outputs_measures_the_same() {
+        for (line, left) in [
+            ("compare --json r.json --csv=r.csv tcp --save s.json udp", "compare tcp udp"),
+            ("compare --save=s.json --json tcp --html", "compare tcp"),
+            ("compare tcp --json-lines --json -- --save x", "compare tcp -- --save x"),
+            ("compare --tcp --markdown", "compare --tcp"),
+            ("info --json word", "info word"),
+        ] {
+            let cli = <Sample as clap::CommandFactory>::command();
+            let words = format!("sockkit {line}").split(' ').map(OsString::from).collect();
+            assert_eq!(left_out(&cli, words).join(OsStr::new(" ")), *format!("sockkit {left}"), "{line}");
         }
     }
 

@@ -17,7 +17,8 @@ Examples:
 
 Several results are merged. That is for hosts that loaded the same thing at the same time: histograms, counters \
 and rates of arms that are the same are added, exactly, and percentiles read from the sum; they are never \
-averaged. Verdicts are not merged, and what differs between the hosts is told in warnings.
+averaged. Verdicts are not merged, and what differs between the hosts is told in warnings, and so is it if they did \
+not measure at the same time. For before and after there is compare --against; one result twice is refused.
 
 A word behind --json, --csv, --markdown or --html is its FILE, unless no RESULT would be left: report --csv a.json \
 prints a.json as CSV. No RESULT is ever written over.";

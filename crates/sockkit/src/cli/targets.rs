@@ -360,6 +360,6 @@ mod tests {
         let error = complaint("sockkit serve --tcp [::1]:0 [::]:0");
         assert!(error.contains("(did you mean tcp://[::]:0)"), "{error}");
         let error = complaint("sockkit connect --udp tcp://localhost:80");
-        assert!(error.contains("wanted is HOST:PORT without a scheme"), "{error}");
+        assert!(error.contains("HOST:PORT is wanted, without a scheme"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use sockkit_stats::result::Mode;
 
 use super::EngineName;
 use crate::units;
@@ -135,6 +136,17 @@ pub(crate) enum ModeName {
     Receive,
     /// Connections: each is opened, makes one round trip and is closed
     Connect,
+}
+
+impl From<ModeName> for Mode {
+    fn from(name: ModeName) -> Self {
+        match name {
+            ModeName::Echo => Self::Echo,
+            ModeName::Send => Self::Send,
+            ModeName::Receive => Self::Receive,
+            ModeName::Connect => Self::Connect,
+        }
+    }
 }
 
 /// On which processors the two ends run.

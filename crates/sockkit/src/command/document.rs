@@ -232,7 +232,8 @@ mod tests {
             prop_assert!(unicode || shown.is_ascii(), "{shown}");
             let _ = (csv(&document), markdown(&document), to_json(&document), page(&document));
             // Merged with itself, and with one that nobody has touched.
-            for other in [document.clone(), samples[sample]()] {
+            for mut other in [document.clone(), samples[sample]()] {
+                other.environment.host.push_str(" 2");
                 let named = |name: &str, document| (name.to_owned(), document);
                 if let Ok(merged) = one_of(vec![named("a", document.clone()), named("b", other)]) {
                     let _ = text(&merged, &Screen { width, colour, unicode });

@@ -1,6 +1,5 @@
 //! Where a result goes, and that it gets there.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -9,6 +8,7 @@ use sockkit_stats::result::Document;
 
 use super::{file, output, screen};
 use crate::cli::{OutputArgs, Place};
+use crate::exit;
 use crate::render::csv::csv;
 use crate::render::html::page;
 use crate::render::json::{json, json_line};
@@ -142,21 +142,16 @@ fn only_one(one: Form, other: Form, place: &Place) -> Error {
 /// Whoever has read enough and closed the pipe gets what a verdict says as the exit code all the same.
 fn quietly(printed: Result<()>) -> Result<()> {
     match printed {
-        Err(error) if error.downcast_ref::<io::Error>().is_some_and(is_closed) => Ok(()),
+        Err(error) if exit::is_closed_stdout(&error) => Ok(()),
         other => other,
     }
 }
 
-fn is_closed(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::BrokenPipe
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, io};
 
     use super::*;
-    use crate::exit;
     use crate::render::view::samples;
 
     fn to(path: &Path) -> Option<Place> {
@@ -200,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_closed_stdout_is_quiet_and_a_full_one_is_not() {
-        let error = |kind| Err(anyhow::Error::from(io::Error::from(kind)).context("cannot write to stdout"));
+        let error = |kind: io::ErrorKind| Err(exit::not_written(&kind.into()));
         assert!(quietly(error(io::ErrorKind::BrokenPipe)).is_ok());
         assert!(quietly(error(io::ErrorKind::StorageFull)).is_err());
     }

@@ -1,10 +1,11 @@
 //! `sockkit report`: saved results, shown again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
+use jiff::Timestamp;
 use serde_json::Value;
 use sockkit_core::{Error, ErrorKind};
 use sockkit_stats::merge;
@@ -48,8 +49,10 @@ fn usage(object: &str, cause: impl Into<String>) -> Error {
 pub(super) fn one_of(results: Vec<(String, Document)>) -> Result<Document, Error> {
     let arms: Vec<_> = results.iter().map(|(_, document)| document.arms.as_slice()).collect();
     if arms.len() > 1 {
+        refuse_the_same_twice(&results)?;
         let merged = merge(&arms).map_err(|error| usage("the results as one", error.to_string()))?;
-        let mut warnings = differences(&results);
+        let mut warnings: Vec<_> = not_at_once(&results).into_iter().collect();
+        warnings.extend(differences(&results));
         warnings.extend(merged.warnings);
         let all = results.iter().flat_map(|(name, document)| {
             document.warnings.iter().map(move |warning| format!("{name}: {warning}"))
@@ -73,11 +76,57 @@ pub(super) fn one_of(results: Vec<(String, Document)>) -> Result<Document, Error
         .ok_or_else(|| usage("the results", "there are none"))
 }
 
+/// One measurement is no two hosts'.
+fn refuse_the_same_twice(results: &[(String, Document)]) -> Result<(), Error> {
+    let of = |document: &Document| {
+        (document.environment.host.clone(), document.seed, document.environment.started.clone())
+    };
+    let mut seen = HashMap::new();
+    for (name, document) in results {
+        if let Some(other) = seen.insert(of(document), name) {
+            let (host, seed, started) = of(document);
+            let what = format!("host {host}, seed {seed}, started {started}");
+            let cause =
+                format!("{other} and {name} are one measurement ({what}), which would be added to itself");
+            return Err(usage("the results as one", cause));
+        }
+    }
+    Ok(())
+}
+
+/// The warning that there is no moment at which all were measured, as far as their clocks can be believed.
+fn not_at_once(results: &[(String, Document)]) -> Option<String> {
+    let spans: Option<Vec<_>> =
+        results.iter().map(|(name, document)| Some((name, span(document)?))).collect();
+    let spans = spans?;
+    let (last, (begin, _)) = spans.iter().max_by(|a, b| a.1.0.total_cmp(&b.1.0))?;
+    let (first, (_, end)) = spans.iter().min_by(|a, b| a.1.1.total_cmp(&b.1.1))?;
+    (begin > end).then(|| {
+        format!(
+            "{last} began when {first} had ended, so the rates shown were never reached: they are sums of what was \
+             measured one after the other. For before and after there is sockkit compare --against"
+        )
+    })
+}
+
+/// When a measurement began and when it was over, in seconds since 1970. Without its warm-ups and pauses it is a little
+/// short where only the arms tell how long it was.
+fn span(document: &Document) -> Option<(f64, f64)> {
+    let started: Timestamp = document.environment.started.parse().ok()?;
+    let begin = started.as_millisecond() as f64 / 1e3;
+    let of_arms = document.arms.iter().map(|arm| arm.seconds).sum();
+    let seconds = document.experiment.as_ref().map_or(of_arms, |experiment| experiment.elapsed_seconds);
+    Some((begin, begin + seconds))
+}
+
 /// What is not the same for all of them, one sentence each.
 fn differences(results: &[(String, Document)]) -> Vec<String> {
     let Some(((first_name, first), others)) = results.split_first() else { return Vec::new() };
-    let mut warnings =
-        vec![format!("merged from {} results; the environment shown is that of {first_name}", results.len())];
+    let mut warnings = vec![format!(
+        "merged from {} results: counters and rates are sums over them, and the environment shown is that of \
+             {first_name}",
+        results.len()
+    )];
     if results.iter().any(|(_, document)| !document.verdicts.is_empty()) {
         warnings.push("verdicts are those of one host each and were not merged".to_owned());
     }
@@ -137,7 +186,7 @@ mod tests {
     #[test]
     fn several_are_added_up_and_what_differs_is_named() {
         let (mut left, mut right) = (samples::comparison(), samples::comparison());
-        left.environment.started = "2026-01-01T00:00:00Z".into();
+        left.environment.started = "2026-01-02T03:04:55Z".into();
         right.environment.kernel = "Linux 6.1".into();
         right.environment.sysctls.clear();
         right.command = "sockkit compare --seed 43".into();
@@ -146,7 +195,7 @@ mod tests {
         assert_eq!(merged.arms[0].counters.sent, 2 * samples::comparison().arms[0].counters.sent);
         assert!(merged.verdicts.is_empty() && merged.experiment.is_none());
         for warning in [
-            "merged from 2 results; the environment shown is that of a",
+            "merged from 2 results: counters and rates are sums over them, and the environment shown is that of a",
             "verdicts are those of one host each and were not merged",
             "b was made by another command: sockkit compare --seed 43",
             "kernel is Linux 6.18.44 x86_64 in a, and Linux 6.1 in b",
@@ -155,13 +204,40 @@ mod tests {
             assert!(merged.warnings.iter().any(|known| known == warning), "{:?}", merged.warnings);
         }
         assert!(!merged.warnings.iter().any(|warning| warning.contains("started")), "{:?}", merged.warnings);
+        assert!(!merged.warnings.iter().any(|warning| warning.contains("began")), "{:?}", merged.warnings);
+    }
+
+    #[test]
+    fn before_and_after_are_not_at_the_same_time() {
+        let (before, mut after) = (samples::comparison(), samples::comparison());
+        // Of a comparison it is known how long it took, 51.2 s.
+        for (started, is_after) in [("2026-01-02T03:04:56Z", false), ("2026-01-02T03:04:57Z", true)] {
+            after.environment.started = started.into();
+            let both = one_of(vec![("a".into(), after.clone()), ("b".into(), before.clone())]).unwrap();
+            let told = both.warnings[0]
+                .starts_with("a began when b had ended, so the rates shown were never reached");
+            assert_eq!(told, is_after, "{:?}", both.warnings);
+        }
+        after.environment.started = "yesterday".into();
+        let both = one_of(vec![("a".into(), after), ("b".into(), before)]).unwrap();
+        assert!(both.warnings[0].starts_with("merged from"), "{:?}", both.warnings);
+    }
+
+    #[test]
+    fn a_result_is_not_added_to_itself() {
+        let twice = vec![("a".into(), samples::comparison()), ("./a".into(), samples::comparison())];
+        let error = one_of(twice).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.to_string().contains("a and ./a are one measurement (host "), "{error}");
     }
 
     #[test]
     fn a_histogram_that_is_none_is_refused() {
         let mut broken = samples::ping();
         broken.arms[0].histogram = Some("AAAA".into());
-        let error = one_of(vec![("a".into(), broken.clone()), ("b".into(), broken)]).unwrap_err();
+        let mut other = broken.clone();
+        other.environment.host = "other".into();
+        let error = one_of(vec![("a".into(), broken), ("b".into(), other)]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
         assert!(error.to_string().contains("the histogram of arm udp://127.0.0.1:7"), "{error}");
     }

@@ -13,8 +13,11 @@ const WIDTH: usize = 80;
 /// Of one that claims to be narrower nothing could be read.
 const WIDTH_MIN: usize = 20;
 
-/// Longer lines are hard to read, and nothing needs them.
+/// Longer lines are hard to read on a terminal.
 const WIDTH_MAX: usize = 160;
+
+/// The most that is taken for a width where one is asked for.
+const COLUMNS_MAX: usize = 1000;
 
 /// What stdout can show.
 pub(crate) fn of_stdout() -> Screen {
@@ -27,10 +30,19 @@ pub(crate) fn of(stream: impl AsFd) -> Screen {
     let width = terminal_size_of(stream).map(|(width, _)| usize::from(width.0)).filter(|_| is_terminal);
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     Screen {
-        // A terminal that does not know its width says 0.
-        width: width.filter(|&width| width > 0).unwrap_or(WIDTH).clamp(WIDTH_MIN, WIDTH_MAX),
+        width: columns(width, variable),
         colour: is_terminal && wants_colour(variable),
         unicode: is_utf8(variable),
+    }
+}
+
+/// The width of the terminal, or else `COLUMNS`, environ(7), where that is a number to draw in.
+fn columns(of_terminal: Option<usize>, variable: impl Fn(&str) -> Option<String>) -> usize {
+    let asked_for = || variable("COLUMNS")?.parse().ok().filter(|it| (WIDTH_MIN..=COLUMNS_MAX).contains(it));
+    // A terminal that does not know its width says 0.
+    match of_terminal.filter(|&width| width > 0) {
+        Some(width) => width.clamp(WIDTH_MIN, WIDTH_MAX),
+        None => asked_for().unwrap_or(WIDTH),
     }
 }
 
@@ -68,9 +80,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_terminal_has_80_columns_and_no_colour() {
+    fn a_terminal_knows_its_width_and_a_pipe_is_told() {
+        for (terminal, variable, width) in [
+            (Some(100), Some("200"), 100),
+            (Some(10), None, 20),
+            (Some(500), None, 160),
+            (Some(0), None, 80),
+            (Some(0), Some("60"), 60),
+            (None, None, 80),
+            (None, Some("200"), 200),
+            (None, Some("19"), 80),
+            (None, Some("1001"), 80),
+            (None, Some("wide"), 80),
+            (None, Some("-1"), 80),
+        ] {
+            let found = columns(terminal, |name| variable.filter(|_| name == "COLUMNS").map(str::to_owned));
+            assert_eq!(found, width, "{terminal:?} {variable:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_terminal_has_no_colour() {
         let (_reader, writer) = io::pipe().unwrap();
-        let screen = of(writer);
-        assert_eq!((screen.width, screen.colour), (80, false));
+        assert!(!of(writer).colour);
     }
 }

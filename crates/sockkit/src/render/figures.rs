@@ -59,6 +59,11 @@ pub(crate) fn count(count: u64) -> String {
     text
 }
 
+/// So many of something that is called so when there is one: `1 connection`, `16 connections`.
+pub(crate) fn several(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// A share, where 0.031 is `3.1 %`.
 pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
@@ -80,6 +85,12 @@ pub(crate) fn difference(share: f64) -> String {
         true => times(1.0 + share, 0),
         false => percent(share),
     }
+}
+
+/// The difference that a comparison would have shown, if it would have shown a doubling: from there on it is no use to
+/// know which one.
+pub(crate) fn detectable(share: Option<f64>) -> String {
+    optional(share.filter(|share| *share <= 1.0), percent)
 }
 
 /// How far an interval reaches from its estimate, on the side on which that is farther: `±3.1 %`. Nothing if there is no
@@ -263,6 +274,7 @@ mod tests {
         assert_eq!(half_width(&estimate(100.0, 97.0, 103.2)), Some("±3.2 %".into()));
         assert_eq!(half_width(&estimate(100.0, 95.0, 103.2)), Some("±5.0 %".into()));
         assert_eq!([0.03, 9.0, 158.2].map(difference), ["3.0 %", "900 %", "159x"]);
+        assert_eq!([Some(0.03), Some(1.0), Some(1.01), None].map(detectable), ["3.0 %", "100 %", "-", "-"]);
         assert_eq!(half_width(&estimate(0.0, 0.0, 1.0)), None);
         assert_eq!(half_width(&Estimate::bare(1.0)), None);
     }

@@ -180,11 +180,11 @@ fn why(verdict: &Verdict) -> String {
         (_, Some(threshold)) if clears_one => {
             format!("; the interval does not clear the threshold of {}", figures::percent(threshold))
         }
+        (Some(detectable), _) if detectable > 1.0 => {
+            "; even twice or half as much might not have been seen".to_owned()
+        }
         (Some(detectable), _) => {
-            format!(
-                "; a difference of {} or more would likely have been seen",
-                figures::difference(detectable)
-            )
+            format!("; a difference of {} or more would likely have been seen", figures::percent(detectable))
         }
         (None, _) => String::new(),
     }

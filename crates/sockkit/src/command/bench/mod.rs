@@ -163,7 +163,7 @@ fn numbered(arms: Vec<Arm>) -> Vec<Numbered> {
         let mut label = arm.subject.typed.clone();
         for (differs, text) in [
             (sizes, figures::size(arm.size as u64)),
-            (connections, format!("{} connections", arm.connections)),
+            (connections, figures::several(arm.connections as u64, "connection")),
             (depths, format!("depth {}", arm.depth)),
         ] {
             if differs {

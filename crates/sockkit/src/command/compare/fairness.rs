@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use sockkit_stats::result::{Arm, Document, Options};
 
+use crate::render::figures;
+
 /// What stands where an option does not apply.
 const NONE: &str = "none";
 
@@ -75,10 +77,10 @@ pub(super) fn name(arm: &Arm, document: &Document) -> String {
     let varies = |of: fn(&Arm) -> u64| document.arms.iter().any(|other| of(other) != of(arm));
     let mut name = arm.target.clone();
     if varies(|arm| arm.size) {
-        name += &format!(" of {}", crate::render::figures::size(arm.size));
+        name += &format!(" of {}", figures::size(arm.size));
     }
     if varies(|arm| arm.connections) {
-        name += &format!(" with {} connections", arm.connections);
+        name += &format!(" with {}", figures::several(arm.connections, "connection"));
     }
     if varies(|arm| arm.depth) {
         name += &format!(" at depth {}", arm.depth);

@@ -26,9 +26,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use sockkit_core::{Error, ErrorKind};
 use sockkit_stats::Rules;
-use sockkit_stats::result::{Arm, Document, Metric, Mode, SCHEMA, Verdict};
+use sockkit_stats::result::{Arm, Document, Mode, SCHEMA, Verdict};
 
 use self::conduct::{Course, Findings, Stopped};
+use self::failing::Gate;
 use self::order::Order;
 use self::plan::Plan;
 use self::progress::Progress;
@@ -59,6 +60,8 @@ pub(crate) fn run(mut args: CompareArgs) -> Result<()> {
     }
     let plan = Plan::new(&mut args)?;
     let course = course(&args, &plan, start)?;
+    let gate = Gate::new(&args.saved);
+    gate.as_ref().map(|gate| gate.foresee(&course)).transpose()?;
     if args.effort.plan {
         return output::print(preview::text(&course).as_bytes());
     }
@@ -82,7 +85,7 @@ pub(crate) fn run(mut args: CompareArgs) -> Result<()> {
     // Whatever cannot be written, the rest is.
     outputs.deliver(&document)?;
     saved.transpose()?;
-    end(&args, &document, &findings)
+    end(gate.as_ref(), &document, &course, &findings)
 }
 
 /// Writes the result for a later `--against`, which reads it only up to a bound.
@@ -166,7 +169,7 @@ fn document(args: &CompareArgs, course: &Course<'_>, survey: &Survey, findings: 
 }
 
 /// What is left to be said when everything has been delivered: why the exit code is not 0.
-fn end(args: &CompareArgs, document: &Document, findings: &Findings) -> Result<()> {
+fn end(gate: Option<&Gate>, document: &Document, course: &Course<'_>, findings: &Findings) -> Result<()> {
     if let Stopped::Interrupted(interrupted) = findings.stopped {
         return Err(interrupted.into());
     }
@@ -177,12 +180,8 @@ fn end(args: &CompareArgs, document: &Document, findings: &Findings) -> Result<(
         let cause = format!("none of {} messages was answered", figures::count(silent.counters.sent));
         return Err(Error::new(ErrorKind::TimedOut, "measure", &silent.target, cause).into());
     }
-    if let Some(fail_if) = args.saved.fail_if {
-        let metrics: Vec<Metric> = args.saved.fail_on.iter().map(|&name| name.into()).collect();
-        if findings.measured.blocks < findings.blocks_needed as u64 {
-            warn("--fail-if has looked at verdicts of which there can be none with so few blocks");
-        }
-        failing::check(document, fail_if, &metrics)?;
+    if let Some(gate) = gate {
+        gate.check(document, course)?;
     }
     Ok(())
 }

@@ -28,12 +28,14 @@ pub(super) struct Plan {
     pub(super) saved: Option<Saved>,
     /// What could not be planned as it was asked for.
     pub(super) warnings: Vec<String>,
+    /// What was asked for by name and will have no verdict.
+    pub(super) unjudged: Vec<String>,
 }
 
 impl Plan {
     /// Makes arms of what was typed, and of what the saved result has where nothing was; then the arguments say so.
     pub(super) fn new(args: &mut CompareArgs) -> Result<Self> {
-        let saved = args.saved.against.as_deref().map(Saved::load).transpose()?;
+        let mut saved = args.saved.against.as_deref().map(Saved::load).transpose()?;
         let mut warnings = Vec::new();
         let asked = match (&saved, args.targets.0.is_empty()) {
             (Some(saved), true) => saved.arms(args.typed, &mut args.workload)?,
@@ -44,8 +46,22 @@ impl Plan {
         if arms.is_empty() {
             return Err(nothing(&warnings.join("; ")).into());
         }
+        // Nobody has asked for each of the transports that sockkit knows.
+        let is_named = saved.is_some() || !args.targets.0.is_empty();
+        let mut unjudged = if is_named { warnings.clone() } else { Vec::new() };
+        if let Some(saved) = &mut saved {
+            unjudged.extend(saved.recognise(&arms, &args.workload)?);
+        }
         let cells = cells(&arms);
-        Ok(Self { arms, cells, saved, warnings })
+        Ok(Self { arms, cells, saved, warnings, unjudged })
+    }
+
+    /// The places of the arms that get verdicts.
+    pub(super) fn judged(&self) -> Vec<usize> {
+        match &self.saved {
+            Some(_) => (0..self.arms.len()).collect(),
+            None => self.cells.iter().flat_map(|cell| cell.others.clone()).collect(),
+        }
     }
 
     /// Blocks without which no verdict is possible in the cell with the most arms.

@@ -20,10 +20,10 @@ pub(super) fn text(course: &Course<'_>) -> String {
         let is_baseline = plan.cells.iter().any(|cell| cell.baseline == index);
         let baseline = if is_baseline { ", baseline" } else { "" };
         line(&format!(
-            "arm {index}: {}, {}, {connections} connection{}, depth {depth}{baseline}",
+            "arm {index}: {}, {}, {}, depth {depth}{baseline}",
             subject.typed,
             figures::size(*size as u64),
-            if *connections == 1 { "" } else { "s" },
+            figures::several(*connections as u64, "connection"),
         ));
     }
     let mut order = Order::new(plan.arms.len(), &plan.cells, course.seed);

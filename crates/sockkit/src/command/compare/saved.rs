@@ -4,17 +4,22 @@
 //! then and now, beside the thing that was changed on purpose, is named.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
-use sockkit_core::{Error, ErrorKind};
+use sockkit_core::{Deadline, Error, ErrorKind, Role};
 use sockkit_stats::Rules;
-use sockkit_stats::result::{self, Document, Environment, Mode};
+use sockkit_stats::result::{self, Document, Environment, Metric, Mode};
 
 use super::fairness;
 use crate::cli::{Cli, Command, ModeName, Subject, Typed, WorkloadArgs};
 use crate::command::document;
 use crate::command::measure::Arm;
 use crate::command::report::environment_differences;
+use crate::render::figures;
+
+/// Arms that an error names; who asks for more sees them in the report.
+const LISTED_MAX: usize = 4;
 
 /// What was measured before.
 #[derive(Debug)]
@@ -33,12 +38,10 @@ impl Saved {
     /// The arms of then. What was typed chooses among them; where mode and schedule were not typed, they become those
     /// of then.
     pub(super) fn arms(&self, typed: Typed, workload: &mut WorkloadArgs) -> Result<Vec<Arm>> {
-        let usage = |cause: &str| {
-            Error::new(ErrorKind::Usage, "compare against", self.path.display().to_string(), cause)
-        };
         let measurable = self.document.arms.iter().find_map(|arm| mode_name(arm.mode));
         if !typed.mode {
-            workload.mode = measurable.ok_or_else(|| usage("it has no arm that compare could measure"))?;
+            workload.mode =
+                measurable.ok_or_else(|| self.usage("it has no arm that compare could measure"))?;
         }
         let is_chosen = |typed: bool, list: &[usize], value: u64| {
             !typed || list.iter().any(|&wanted| wanted as u64 == value)
@@ -51,11 +54,77 @@ impl Saved {
         });
         let chosen: Vec<&result::Arm> = chosen.collect();
         let first =
-            chosen.first().ok_or_else(|| usage("it has no arm of the mode and load that were typed"))?;
+            chosen.first().ok_or_else(|| self.usage("it has no arm of the mode and load that were typed"))?;
         if !typed.rate {
             (workload.rate, workload.poisson) = schedule(&first.pacing);
         }
-        chosen.iter().map(|arm| again(arm)).collect::<Result<_, _>>().map_err(|cause| usage(&cause).into())
+        chosen
+            .iter()
+            .map(|arm| again(arm))
+            .collect::<Result<_, _>>()
+            .map_err(|cause| self.usage(&cause).into())
+    }
+
+    /// Looks for the arms of now among those of then: by what was typed, else by the address behind it. What is found by
+    /// its address only is there under the name of now too from here on. Answers one sentence for each that is not there.
+    ///
+    /// # Errors
+    /// If none of them is there, or a name cannot be looked up.
+    pub(super) fn recognise(&mut self, arms: &[Arm], workload: &WorkloadArgs) -> Result<Vec<String>, Error> {
+        let mut missing = Vec::new();
+        for arm in arms {
+            let alike = || self.document.arms.iter().filter(|saved| is_alike(saved, arm, workload.mode));
+            if alike().any(|saved| saved.target == arm.subject.typed) {
+                continue;
+            }
+            let addresses = match alike().next() {
+                Some(_) => addresses(&arm.subject, workload.connect_timeout)?,
+                None => Vec::new(),
+            };
+            let is_there = |saved: &&result::Arm| {
+                !saved.embedded && saved.address.as_ref().is_some_and(|address| addresses.contains(address))
+            };
+            match alike().find(is_there) {
+                Some(saved) => {
+                    let again = result::Arm { target: arm.subject.typed.clone(), ..saved.clone() };
+                    self.document.arms.push(again);
+                }
+                None => missing.push(load_of_now(arm, workload.mode)),
+            }
+        }
+        if missing.len() == arms.len() {
+            let there: Vec<_> = self.document.arms.iter().map(load_of_then).collect();
+            let cause = format!("it has no {}; it has {}", listed(&missing), listed(&there));
+            return Err(self.usage(&cause));
+        }
+        let path = self.path.display();
+        Ok(missing.iter().map(|missing| format!("{path} has no {missing}")).collect())
+    }
+
+    /// Why there were too few rounds then for a verdict by this metric on one of these arms, if there were.
+    pub(super) fn lack(
+        &self,
+        arms: &[Arm],
+        mode: ModeName,
+        metric: Metric,
+        rounds_min: usize,
+    ) -> Option<String> {
+        arms.iter().find_map(|arm| {
+            let is_same =
+                |saved: &&result::Arm| saved.target == arm.subject.typed && is_alike(saved, arm, mode);
+            let saved = self.document.arms.iter().find(is_same)?;
+            let rounds = saved.samples.iter().filter(|sample| metric.of(sample).is_some()).count();
+            (rounds < rounds_min).then(|| {
+                let (path, typed, metric) = (self.path.display(), &arm.subject.typed, metric.name());
+                format!(
+                    "{path} has {rounds} rounds of {typed} with {metric}, and a verdict takes {rounds_min}"
+                )
+            })
+        })
+    }
+
+    fn usage(&self, cause: &str) -> Error {
+        Error::new(ErrorKind::Usage, "compare against", self.path.display(), cause)
     }
 
     /// What differs between then and now, beside what was to be compared: one sentence each.
@@ -99,6 +168,47 @@ fn again(arm: &result::Arm) -> Result<Arm, String> {
         connections: number(arm.connections)?.max(1),
         depth: number(arm.depth)?.max(1),
     })
+}
+
+/// Whether an arm of then was put under the load of one of now.
+fn is_alike(saved: &result::Arm, now: &Arm, mode: ModeName) -> bool {
+    mode_name(saved.mode) == Some(mode)
+        && [saved.size, saved.connections, saved.depth]
+            == [now.size, now.connections, now.depth].map(|number| number as u64)
+}
+
+/// The addresses for which a subject stands, as results have them; none of a server that is yet to be started.
+fn addresses(subject: &Subject, patience: Duration) -> Result<Vec<String>, Error> {
+    let Some(target) = &subject.target else { return Ok(Vec::new()) };
+    let (scheme, separator) = (target.transport().scheme(), target.transport().traits().form.separator());
+    let addresses = target.resolve(Role::Client, Deadline::after(patience))?;
+    Ok(addresses.iter().map(|address| format!("{scheme}{separator}{address}")).collect())
+}
+
+fn load_of_then(arm: &result::Arm) -> String {
+    load(&arm.target, arm.mode, [arm.size, arm.connections, arm.depth])
+}
+
+fn load_of_now(arm: &Arm, mode: ModeName) -> String {
+    let numbers = [arm.size, arm.connections, arm.depth].map(|number| number as u64);
+    load(&arm.subject.typed, mode.into(), numbers)
+}
+
+/// `tcp (echo, 64 B, 1 connection, depth 1)`.
+fn load(target: &str, mode: Mode, [size, connections, depth]: [u64; 3]) -> String {
+    let (mode, size, connections) =
+        (mode.name(), figures::size(size), figures::several(connections, "connection"));
+    format!("{target} ({mode}, {size}, {connections}, depth {depth})")
+}
+
+/// The first few of a list.
+fn listed(names: &[String]) -> String {
+    let first = names[..names.len().min(LISTED_MAX)].join(", ");
+    match names.len().saturating_sub(LISTED_MAX) {
+        0 if names.is_empty() => "nothing".to_owned(),
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 fn mode_name(mode: Mode) -> Option<ModeName> {

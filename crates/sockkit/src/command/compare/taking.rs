@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sockkit_core::transport::Form;
 use sockkit_load::Observer;
 
@@ -16,6 +16,7 @@ use super::timing::Budget;
 use crate::command::measure::{Arm, Round, Setup, round};
 use crate::command::signals::Signals;
 use crate::exit::Interrupted;
+use crate::render::figures;
 
 /// How often a disturbed run is repeated before it is kept as it is.
 const REPEATS_MAX: u64 = 2;
@@ -113,16 +114,23 @@ impl<'a> Taker<'a> {
         if self.is_to_end() {
             return Ok(None);
         }
-        let Arm { subject, size, connections, depth } = arm;
-        let round = result.with_context(|| {
-            format!("{} ({size} bytes, {connections} connections, depth {depth})", subject.typed)
-        })?;
-        Ok(Some((round, readings)))
+        Ok(Some((result.map_err(|error| of_arm(error, arm))?, readings)))
     }
 
     fn is_to_end(&self) -> bool {
         self.interrupted().is_some() || self.elapsed() > self.budget.limit()
     }
+}
+
+/// The error of a run with the arm's load, and with its target unless the error has named it.
+fn of_arm(error: anyhow::Error, Arm { subject, size, connections, depth }: &Arm) -> anyhow::Error {
+    let [size, connections] =
+        [figures::size(*size as u64), figures::several(*connections as u64, "connection")];
+    let target = match format!("{error:#}").contains(&subject.typed) {
+        true => String::new(),
+        false => format!("{}, ", subject.typed),
+    };
+    error.context(format!("{target}{size}, {connections}, depth {depth}"))
 }
 
 /// Reads the meters at both ends of the measured time.

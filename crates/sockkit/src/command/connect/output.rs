@@ -12,6 +12,8 @@ use nix::unistd::write;
 use sockkit_core::{Deadline, Error, ErrorKind};
 use sockkit_sys::write_nowait;
 
+use crate::exit;
+
 /// Above so many bytes waiting, nothing more is received.
 const HELD_MAX: usize = 256 * 1024;
 
@@ -90,7 +92,7 @@ impl Output {
                 }
                 Err(errno) => {
                     self.failed = true;
-                    return Err(fail(errno));
+                    return Err(exit::not_written(&errno.into()));
                 }
             }
             any = true;
@@ -147,15 +149,6 @@ impl Output {
 
 fn lacks_line_end(last: Option<u8>, is_terminal: bool) -> bool {
     is_terminal && last.is_some_and(|byte| byte != b'\n')
-}
-
-/// A reader that has gone is left as a plain error of the system, which `exit` takes for a quiet end.
-fn fail(errno: Errno) -> anyhow::Error {
-    let error = io::Error::from(errno);
-    match errno {
-        Errno::EPIPE => anyhow::Error::from(error).context("cannot write to stdout"),
-        _ => Error::io("write to", "stdout", &error).with_kind(ErrorKind::Local).into(),
-    }
 }
 
 /// Whether a write of any length can block for long: on pipes, sockets and terminals, not on files.

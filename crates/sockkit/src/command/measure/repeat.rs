@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStringExt;
 
 use shlex::bytes::Quoter;
 
+use crate::cli::Cli;
+
 /// Seeds stay below this: every JSON reader has the integers up to here exactly.
 const SEED_BOUND: u64 = 1 << 53;
 
@@ -13,10 +15,11 @@ pub(crate) fn seed(typed: Option<u64>) -> u64 {
     typed.unwrap_or_else(|| fastrand::u64(..SEED_BOUND))
 }
 
-/// The command line of this process, quoted for a shell, with the seed in it whether it was typed or drawn.
+/// The command line of this process, quoted for a shell, with the seed in it whether it was typed or drawn. The files that
+/// it wrote are not in it: pasting it must not write over a saved baseline.
 pub(crate) fn command(seed: u64, typed: Option<u64>) -> String {
-    let words = std::env::args_os().skip(1).collect();
-    line(words, typed.is_none().then_some(seed))
+    let words = Cli::without_outputs(std::env::args_os().collect());
+    line(words.into_iter().skip(1).collect(), typed.is_none().then_some(seed))
 }
 
 /// `sockkit` and the words, with a drawn seed behind the name of the command: at the end it could stand behind `--`.

@@ -46,7 +46,7 @@ impl Setup {
         let arrivals = if args.poisson { Arrivals::Poisson } else { Arrivals::Constant };
         let pacing = args.rate.map_or(Pacing::Closed, |rate_per_s| Pacing::Open { rate_per_s, arrivals });
         let workload = Workload {
-            mode: mode(args.mode),
+            mode: args.mode.into(),
             size: 0,
             connections: 0,
             depth: 0,
@@ -237,15 +237,6 @@ impl Observer for Meter<'_> {
 
     fn is_cancelled(&self) -> bool {
         self.observer.is_cancelled()
-    }
-}
-
-fn mode(mode: ModeName) -> Mode {
-    match mode {
-        ModeName::Echo => Mode::Echo,
-        ModeName::Send => Mode::Send,
-        ModeName::Receive => Mode::Receive,
-        ModeName::Connect => Mode::Connect,
     }
 }
 

@@ -12,6 +12,7 @@ use sockkit_engine::{EitherEngine, EpollEngine, Listening, Server, Totals, Uring
 
 use crate::cli::{EngineName, ServeArgs};
 use crate::command::engine::Engine;
+use crate::exit;
 use crate::render::lines::Lines;
 use crate::render::log::Log;
 use crate::render::{serve as render, warn};
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
         // Nobody will ever learn where it listens.
         running.abort();
         running.join()?;
-        return Err(error.into());
+        return Err(exit::not_written(&error));
     }
     let totals = watch::until_ended(running, &signals, args, &report)?;
     log.finish();

@@ -111,7 +111,7 @@ pub(super) fn scroll(label: &str, table: &Markup) -> Markup {
 pub(super) fn arm_head(roster: &Roster<'_>, index: usize) -> Markup {
     let arm = roster.arm(index);
     // What has a column of its own is not said again.
-    let name = if roster.varying.is_empty() { roster.name(index) } else { &arm.target };
+    let name = roster.target(index);
     html! {
         th.arm scope="row" {
             (glyph(roster, index)) bdi { (name) }
@@ -287,8 +287,9 @@ fn conclusion(roster: &Roster<'_>, index: usize, metric: Metric) -> Markup {
             None => (Blank::RATIO.show()),
         } }
         (word(verdict.verdict))
-        @if let Some(detectable) = verdict.detectable {
-            span.detail { "would show " (figures::percent(detectable)) }
+        @let detectable = figures::detectable(verdict.detectable);
+        @if detectable != figures::WITHHELD {
+            span.detail { "would show " (detectable) }
         }
     }
 }

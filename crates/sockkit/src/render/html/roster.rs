@@ -71,11 +71,10 @@ impl Dimension {
 
     /// Its figure in a sentence.
     pub(super) fn phrase(self, value: u64) -> String {
-        match (self, value) {
-            (Self::Size, _) => figures::size(value),
-            (Self::Connections, 1) => "1 connection".to_owned(),
-            (Self::Connections, _) => format!("{} connections", figures::count(value)),
-            (Self::Depth, _) => format!("depth {}", figures::count(value)),
+        match self {
+            Self::Size => figures::size(value),
+            Self::Connections => figures::several(value, "connection"),
+            Self::Depth => format!("depth {}", figures::count(value)),
         }
     }
 }
@@ -89,6 +88,7 @@ pub(super) struct Roster<'a> {
     /// Arms that may share a chart: they differ in their target only, or there is one target for all.
     pub(super) groups: Vec<Vec<usize>>,
     names: Vec<String>,
+    targets: Vec<String>,
     styles: Vec<Style>,
     verdicts: BTreeMap<(u64, Metric), &'a Verdict>,
     noise: BTreeMap<(u64, Metric), &'a Noise>,
@@ -101,12 +101,13 @@ impl<'a> Roster<'a> {
             .into_iter()
             .filter(|dimension| distinct(arms.iter().map(|arm| dimension.of(arm))).len() > 1)
             .collect();
-        let targets = distinct(arms.iter().map(|arm| arm.target.as_str()));
-        let (groups, styles) = match targets.len() {
+        let targets = targets(arms, &varying);
+        let different = distinct(targets.iter().map(String::as_str));
+        let (groups, styles) = match different.len() {
             1 => (vec![(0..arms.len()).collect()], (0..arms.len()).map(Style).collect()),
             _ => {
-                let places: BTreeMap<&str, usize> = targets.into_iter().zip(0..).collect();
-                let styles = arms.iter().map(|arm| Style(places[arm.target.as_str()]));
+                let places: BTreeMap<&str, usize> = different.into_iter().zip(0..).collect();
+                let styles = targets.iter().map(|target| Style(places[target.as_str()]));
                 (groups(arms, &varying), styles.collect())
             }
         };
@@ -114,7 +115,8 @@ impl<'a> Roster<'a> {
         let noise = document.noise_floor.iter().rev().map(|one| ((one.arm_index, one.metric), one));
         Self {
             document,
-            names: names(arms, &varying),
+            names: names(arms, &targets, &varying),
+            targets,
             varying,
             groups,
             styles,
@@ -183,9 +185,14 @@ impl<'a> Roster<'a> {
     /// The name within a group: the target, where a title says the rest.
     pub(super) fn short(&self, index: usize) -> &str {
         match self.groups.len() {
-            2.. => &self.arm(index).target,
+            2.. => self.target(index),
             _ => self.name(index),
         }
+    }
+
+    /// The target, with a number where the same is measured several times.
+    pub(super) fn target(&self, index: usize) -> &str {
+        &self.targets[index]
     }
 
     /// What all arms have in common, in words: `64 B, 1 connection, depth 1`.
@@ -225,15 +232,22 @@ pub(super) fn distinct<T: Ord + Clone>(all: impl Iterator<Item = T>) -> Vec<T> {
     all.filter(|one| seen.insert(one.clone())).collect()
 }
 
-fn names(arms: &[Arm], varying: &[Dimension]) -> Vec<String> {
-    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
-    let name = |arm: &Arm| {
+fn names(arms: &[Arm], targets: &[String], varying: &[Dimension]) -> Vec<String> {
+    let name = |(arm, target): (&Arm, &String)| {
         let details = varying.iter().map(|dimension| dimension.phrase(dimension.of(arm)));
-        let name = [letters::name(&arm.target)].into_iter().chain(details).collect::<Vec<_>>().join(", ");
-        // Two arms may be the same in all that is known of them, as in a merged result.
-        let times = seen.entry(name.clone()).or_default();
-        *times += 1;
-        if *times == 1 { name } else { format!("{name} #{times}") }
+        [target.clone()].into_iter().chain(details).collect::<Vec<_>>().join(", ")
     };
-    arms.iter().map(name).collect()
+    arms.iter().zip(targets).map(name).collect()
+}
+
+fn targets<'a>(arms: &'a [Arm], varying: &[Dimension]) -> Vec<String> {
+    let mut seen: BTreeMap<(&str, Vec<u64>), u64> = BTreeMap::new();
+    let target = |arm: &'a Arm| {
+        // Two arms may be the same in all that is known of them: that is how one looks at the noise.
+        let times = seen.entry((&arm.target, beside_target(arm, varying))).or_default();
+        *times += 1;
+        let target = letters::name(&arm.target);
+        if *times == 1 { target } else { format!("{target} #{times}") }
+    };
+    arms.iter().map(target).collect()
 }

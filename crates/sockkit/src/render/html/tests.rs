@@ -50,6 +50,20 @@ fn the_data_can_be_taken_out_again() {
     }
 }
 
+/// A target that is there twice is told apart wherever an arm is named.
+#[test]
+fn the_same_target_twice_has_two_names() {
+    for mut document in [samples::comparison(), samples::sizes()] {
+        let first = document.arms[0].target.clone();
+        document.arms.iter_mut().for_each(|arm| arm.target = first.clone());
+        let page = page(&document);
+        let page = page.split_once("<script").unwrap().0;
+        let bare = format!("<bdi>{first}</bdi>");
+        let counted = [bare, format!("<bdi>{first} #2</bdi>")].map(|name| page.matches(&name).count());
+        assert!(counted[0] > 0 && counted[1] >= counted[0], "{counted:?}");
+    }
+}
+
 #[test]
 fn the_headline_says_what_was_found() {
     let headline = |document: &Document| {

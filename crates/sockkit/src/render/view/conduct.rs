@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sockkit_stats::result::{Arm, Document, Metric, Mode, Noise};
 
 use super::Statement;
-use super::names::{Names, place, several};
+use super::names::{Names, place};
 use crate::render::figures;
 use crate::render::text::Tone;
 
@@ -24,7 +24,7 @@ pub(super) fn of_experiment(document: &Document, names: &Names) -> Vec<Statement
     statements.extend(noise(document, names));
     let Some(experiment) = &document.experiment else { return statements };
     let seconds = |seconds: f64| figures::duration(seconds * 1e9);
-    let blocks = several(experiment.blocks, "block");
+    let blocks = figures::several(experiment.blocks, "block");
     let precision = figures::percent(experiment.precision);
     let after = format!("after {blocks} in {}", seconds(experiment.elapsed_seconds));
     let ended = match experiment.stopped.as_str() {
@@ -49,7 +49,7 @@ pub(super) fn of_experiment(document: &Document, names: &Names) -> Vec<Statement
         let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
         statements.push(Statement::plain(format!(
             "repeated because something disturbed them: {}{why}; kept although disturbed: {}",
-            several(repeated, "round"),
+            figures::several(repeated, "round"),
             figures::count(experiment.kept_disturbed)
         )));
     }
@@ -109,13 +109,13 @@ pub(super) fn counters(document: &Document, names: &Names) -> Vec<Statement> {
         })
         .collect();
     if unclean.len() > LINES_MAX {
-        let more = several((unclean.len() - LINES_MAX) as u64, "more arm");
+        let more = figures::several((unclean.len() - LINES_MAX) as u64, "more arm");
         statements.push(Statement::new(format!("counters of {more} are not clean either"), Tone::Warning));
     }
     let is_anything = document.arms.iter().any(|arm| arm.counters.sent > 0);
     if unclean.is_empty() && is_anything {
         let sum = |of: fn(&Arm) -> u64| document.arms.iter().map(of).fold(0, u64::saturating_add);
-        let sent = several(sum(|arm| arm.counters.sent), names.unit());
+        let sent = figures::several(sum(|arm| arm.counters.sent), names.unit());
         // One way, nobody tells what has arrived.
         let text = match document.arms.iter().all(|arm| arm.counters.received.is_some()) {
             true => format!("counters: {sent} sent, all came back once and as they were sent"),
@@ -129,7 +129,7 @@ pub(super) fn counters(document: &Document, names: &Names) -> Vec<Statement> {
 /// `990 of 1,000 messages received, 10 lost (1.0 %)`, with what is not 0 only.
 pub(super) fn account(arm: &Arm, names: &Names) -> String {
     let counters = &arm.counters;
-    let sent = several(counters.sent, names.unit());
+    let sent = figures::several(counters.sent, names.unit());
     let mut parts = vec![match counters.received {
         Some(received) => format!("{sent} sent, {} received", figures::count(received)),
         None => format!("{sent} sent"),
@@ -166,7 +166,7 @@ pub(super) fn warnings(document: &Document) -> Vec<Statement> {
     let mut statements: Vec<_> =
         warnings.take(LINES_MAX).map(|text| Statement::new(text, Tone::Warning)).collect();
     if document.warnings.len() > LINES_MAX {
-        let more = several((document.warnings.len() - LINES_MAX) as u64, "more warning");
+        let more = figures::several((document.warnings.len() - LINES_MAX) as u64, "more warning");
         statements.push(Statement::new(format!("{more} in the document"), Tone::Warning));
     }
     statements
@@ -177,7 +177,7 @@ pub(super) fn environment(document: &Document) -> Vec<Statement> {
     let it = &document.environment;
     let mut machine = vec![it.host.clone(), it.kernel.clone(), String::new()];
     if it.cores > 0 {
-        machine[2] = several(u64::from(it.cores), "processor");
+        machine[2] = figures::several(u64::from(it.cores), "processor");
     }
     machine.extend(it.cpu.clone());
     machine.extend(it.virtualization.as_ref().map(|kind| format!("virtual ({kind})")));

@@ -105,7 +105,6 @@ pub(super) fn verdicts(document: &Document, names: &Names) -> Option<Grid> {
     let ratios = |write: fn(&Estimate) -> String| {
         cells(&|it| Cell::plain(figures::optional(it.ratio.as_ref(), write)))
     };
-    let share = |of: fn(&Verdict) -> Option<f64>| cells(&|it| Cell::plain(percentage(of(it))));
     let columns = vec![
         Column::new(heading, Align::Left, ALWAYS, labels),
         Column::new("metric", Align::Left, ALWAYS, cells(&|it| Cell::plain(names.metric(it.metric)))),
@@ -121,8 +120,13 @@ pub(super) fn verdicts(document: &Document, names: &Names) -> Option<Grid> {
             importance: ALWAYS,
             forms: vec![cells(&|it| word(it, "no difference shown")), cells(&|it| word(it, "none shown"))],
         },
-        Column::new("detectable", Align::Right, 3, share(|it| it.detectable)),
-        Column::new("threshold", Align::Right, 2, share(|it| it.threshold)),
+        Column::new(
+            "detectable",
+            Align::Right,
+            3,
+            cells(&|it| Cell::plain(figures::detectable(it.detectable))),
+        ),
+        Column::new("threshold", Align::Right, 2, cells(&|it| Cell::plain(percentage(it.threshold)))),
         Column::new("blocks", Align::Right, 1, cells(&|it| Cell::plain(figures::count(it.blocks)))),
     ];
     (!verdicts.is_empty()).then_some(Grid { title: None, columns })
@@ -132,16 +136,18 @@ pub(super) fn verdicts(document: &Document, names: &Names) -> Option<Grid> {
 pub(super) fn charts<'a>(document: &'a Document, names: &'a Names) -> impl Iterator<Item = Chart> + 'a {
     let charts = [(Metric::P50, "less is better"), (Metric::Rate, "more is better")];
     let charts = charts.into_iter().map(|(metric, meaning)| {
-        let bar = |label: &str, arm| Bar { label: label.to_owned(), estimate: drawable(arm, metric) };
-        let arms = document.arms.iter().enumerate();
+        let bar = |label: &str, index: usize| Bar {
+            label: label.to_owned(),
+            estimate: drawable(&document.arms[index], metric),
+        };
         // Targets are held against each other where all else is the same. One target alone is held against itself.
         let mut groups: Vec<Group> = Vec::new();
         for (setting, arms) in names.by_setting(&document.arms) {
-            let bars = arms.iter().map(|arm| bar(&arm.target, arm)).collect();
+            let bars = arms.into_iter().map(|index| bar(names.target(index), index)).collect();
             groups.push(Group { title: setting, bars });
         }
         if groups.iter().all(|group| group.bars.len() == 1) {
-            let bars = arms.map(|(index, arm)| bar(names.label(index), arm)).collect();
+            let bars = (0..document.arms.len()).map(|index| bar(names.label(index), index)).collect();
             groups = vec![Group { title: String::new(), bars }];
         }
         let scales = if groups.len() > 1 { ", each group on a scale of its own" } else { "" };
@@ -278,4 +284,27 @@ fn blank(mut column: Column, rows: &[Row<'_>]) -> Column {
         }
     }
     column
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    /// Every chart's bars by name.
+    fn labels(document: &Document) -> Vec<Vec<String>> {
+        let names = Names::new(&document.arms);
+        let groups = charts(document, &names).flat_map(|chart| chart.groups);
+        groups.map(|group| group.bars.into_iter().map(|bar| bar.label).collect()).collect()
+    }
+
+    #[test]
+    fn bars_are_called_as_the_arms_in_the_table() {
+        let mut document = samples::comparison();
+        document.arms[2].target = "tcp".into();
+        assert_eq!(labels(&document), [["tcp", "udp", "tcp #2"], ["tcp", "udp", "tcp #2"]]);
+        let mut document = samples::sweep();
+        document.arms.iter_mut().for_each(|arm| arm.target = "tcp".into());
+        assert!(labels(&document).iter().all(|group| group == &["tcp", "tcp #2"]));
+    }
 }

@@ -3,7 +3,7 @@
 use sockkit_stats::result::{Document, Metric};
 
 use super::Statement;
-use super::names::{Names, figure, several};
+use super::names::{Names, figure};
 use crate::render::figures;
 use crate::render::finding::{self, Finding, Standing};
 use crate::render::text::Tone;
@@ -16,7 +16,7 @@ pub(super) fn of_comparison(document: &Document, names: &Names) -> Vec<Statement
     let Some(leading) = finding::leading(document) else {
         let blocks = document.experiment.as_ref().map_or(0, |experiment| experiment.blocks);
         return vec![Statement::new(
-            format!("nothing can be said: {} measured", several(blocks, "complete block")),
+            format!("nothing can be said: {} measured", figures::several(blocks, "complete block")),
             Tone::Strong,
         )];
     };
@@ -28,7 +28,10 @@ pub(super) fn of_comparison(document: &Document, names: &Names) -> Vec<Statement
     let mut statements: Vec<_> =
         findings.iter().take(EACH_MAX).map(|finding| statement(finding, names)).collect();
     if let Some(more) = findings.len().checked_sub(EACH_MAX).filter(|more| *more > 0) {
-        statements.push(Statement::plain(format!("{} more in the table", several(more as u64, "finding"))));
+        statements.push(Statement::plain(format!(
+            "{} more in the table",
+            figures::several(more as u64, "finding")
+        )));
     }
     statements.extend(saturated(document, names));
     statements
@@ -51,7 +54,7 @@ pub(super) fn of_bench(document: &Document, names: &Names) -> Vec<Statement> {
         statements.push(Statement::plain("nothing was measured"));
     }
     if document.arms.len() > EACH_MAX {
-        statements.push(Statement::plain(several(document.arms.len() as u64, "arm")));
+        statements.push(Statement::plain(figures::several(document.arms.len() as u64, "arm")));
     } else {
         for (index, arm) in document.arms.iter().enumerate() {
             let rate = figure(arm, Metric::Rate).map(|rate| figures::rate(rate.estimate));

@@ -11,6 +11,7 @@ use crate::render::{figures, letters};
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     labels: Vec<String>,
+    targets: Vec<String>,
     varies: Varies,
     /// What is the same for all, in words.
     common: String,
@@ -22,17 +23,20 @@ impl Names {
     pub(super) fn new(arms: &[Arm]) -> Self {
         let varies = Varies::of(arms);
         let mut seen: HashMap<String, usize> = HashMap::new();
-        let labels = arms.iter().map(|arm| {
-            let label = varies.label(arm);
-            let times = seen.entry(label.clone()).or_default();
+        let (mut labels, mut targets) = (Vec::new(), Vec::new());
+        for arm in arms {
+            let (target, setting) = (letters::name(&arm.target), varies.setting(arm));
+            let times = seen.entry(format!("{target} {setting}")).or_default();
             *times += 1;
             // The same target twice is no mistake: that is how one looks at the noise.
-            if *times == 1 { label } else { format!("{label} #{times}") }
-        });
-        let labels = labels.collect();
+            let target = if *times == 1 { target } else { format!("{target} #{times}") };
+            labels.push(if setting.is_empty() { target.clone() } else { format!("{target} {setting}") });
+            targets.push(target);
+        }
         let is_connect = !arms.is_empty() && arms.iter().all(|arm| arm.mode == Mode::Connect);
         let unit = if is_connect { "connection" } else { "message" };
-        Self { labels, varies, common: arms.first().map(|arm| varies.common(arm)).unwrap_or_default(), unit }
+        let common = arms.first().map(|arm| varies.common(arm)).unwrap_or_default();
+        Self { labels, targets, varies, common, unit }
     }
 
     /// The arm at a place, which need not exist.
@@ -40,21 +44,26 @@ impl Names {
         self.labels.get(index).map_or("?", String::as_str)
     }
 
+    /// The same where what varies has been said.
+    pub(super) fn target(&self, index: usize) -> &str {
+        self.targets.get(index).map_or("?", String::as_str)
+    }
+
     /// What is the same for all arms.
     pub(super) fn common(&self) -> &str {
         &self.common
     }
 
-    /// The arms by what varies beside the target, in the order of the document.
-    pub(super) fn by_setting<'a>(&self, arms: &'a [Arm]) -> Vec<(String, Vec<&'a Arm>)> {
-        let mut groups: Vec<(String, Vec<&Arm>)> = Vec::new();
+    /// The places of the arms by what varies beside the target, in the order of the document.
+    pub(super) fn by_setting(&self, arms: &[Arm]) -> Vec<(String, Vec<usize>)> {
+        let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
-        for arm in arms {
-            let setting = self.varies.parts(arm, true).join(", ");
+        for (index, arm) in arms.iter().enumerate() {
+            let setting = self.varies.setting(arm);
             let place = *places.entry(setting.clone()).or_insert(groups.len());
             match groups.get_mut(place) {
-                Some((_, arms)) => arms.push(arm),
-                None => groups.push((setting, vec![arm])),
+                Some((_, arms)) => arms.push(index),
+                None => groups.push((setting, vec![index])),
             }
         }
         groups
@@ -113,11 +122,6 @@ pub(super) fn format_of(metric: Metric) -> fn(f64) -> String {
     }
 }
 
-/// `1 connection`, `16 connections`.
-pub(super) fn several(number: u64, what: &str) -> String {
-    format!("{} {what}{}", figures::count(number), if number == 1 { "" } else { "s" })
-}
-
 /// In what arms differ, other than their targets.
 #[derive(Clone, Copy, Debug, Default)]
 struct Varies {
@@ -140,10 +144,8 @@ impl Varies {
         }
     }
 
-    fn label(self, arm: &Arm) -> String {
-        let parts = self.parts(arm, true);
-        let target = letters::name(&arm.target);
-        if parts.is_empty() { target } else { format!("{target} {}", parts.join(", ")) }
+    fn setting(self, arm: &Arm) -> String {
+        self.parts(arm, true).join(", ")
     }
 
     fn common(self, arm: &Arm) -> String {
@@ -152,17 +154,10 @@ impl Varies {
 
     /// What varies, or what does not.
     fn parts(self, arm: &Arm, varying: bool) -> Vec<String> {
-        let mode = match arm.mode {
-            Mode::Ping => "ping",
-            Mode::Echo => "echo",
-            Mode::Send => "send",
-            Mode::Receive => "receive",
-            Mode::Connect => "connect",
-        };
         let parts = [
-            (self.mode, mode.to_owned()),
+            (self.mode, arm.mode.name().to_owned()),
             (self.size, figures::size(arm.size)),
-            (self.connections, several(arm.connections, "connection")),
+            (self.connections, figures::several(arm.connections, "connection")),
             (self.depth, format!("depth {}", figures::count(arm.depth))),
             (self.pacing, arm.pacing.clone()),
         ];
@@ -190,6 +185,11 @@ mod tests {
         let names = Names::new(&arms);
         assert_eq!([names.label(0), names.label(1), names.label(9)], ["tcp", "tcp #2", "?"]);
         assert_eq!(names.common(), "echo, 64 B, 1 connection, depth 1, closed loop (coordinated)");
+        arms[2].size = 128;
+        arms.push(arms[1].clone());
+        let names = Names::new(&arms);
+        assert_eq!([names.label(1), names.label(3)], ["tcp #2 64 B", "tcp #3 64 B"]);
+        assert_eq!([names.target(1), names.target(2), names.target(3)], ["tcp #2", "unix", "tcp #3"]);
     }
 
     #[test]

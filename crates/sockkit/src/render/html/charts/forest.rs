@@ -110,7 +110,7 @@ fn verdict_row(roster: &Roster<'_>, scale: &Scale, verdict: &Verdict) -> Markup 
     let style = index.map_or(Style(0), |index| roster.style(index));
     let noise = verdict.against_index.and_then(|index| roster.noise_of(index, verdict.metric));
     let ratio = figures::optional(verdict.ratio.as_ref(), figures::ratio);
-    let detectable = figures::optional(verdict.detectable, figures::percent);
+    let detectable = figures::detectable(verdict.detectable);
     let tip = format!(
         "{name} against {}\n{}: {ratio}\n{}\nthreshold: ±{}\nwould show: {detectable}\npairs of runs: {}",
         letters::name(&verdict.against),

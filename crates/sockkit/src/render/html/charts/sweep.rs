@@ -73,16 +73,16 @@ fn figures(roster: &Roster<'_>, dimension: Dimension) -> Vec<Figure> {
 
 fn lines<'a>(roster: &Roster<'a>, dimension: Dimension) -> Vec<Line<'a>> {
     let others: Vec<Dimension> = roster.varying.iter().copied().filter(|other| *other != dimension).collect();
-    let key = |arm: &'a Arm| {
-        let values: Vec<u64> = others.iter().map(|other| other.of(arm)).collect();
-        (arm.target.as_str(), values)
+    let key = |index: usize| {
+        let values: Vec<u64> = others.iter().map(|other| other.of(roster.arm(index))).collect();
+        (roster.target(index), values)
     };
-    let arms = &roster.document.arms;
-    let keys = distinct(arms.iter().map(key));
-    let line = |(number, wanted): (usize, (&'a str, Vec<u64>))| {
+    let keys = distinct((0..roster.len()).map(key));
+    let line = |(number, wanted): (usize, (&str, Vec<u64>))| {
         let phrases = others.iter().zip(&wanted.1).map(|(other, value)| other.phrase(*value));
         let name = [wanted.0.to_owned()].into_iter().chain(phrases).collect::<Vec<_>>().join(", ");
-        let mut members: Vec<&Arm> = arms.iter().filter(|arm| key(arm) == wanted).collect();
+        let members = (0..roster.len()).filter(|index| key(*index) == wanted);
+        let mut members: Vec<&Arm> = members.map(|index| roster.arm(index)).collect();
         members.sort_by_key(|arm| dimension.of(arm));
         Line { name, style: Style(number), arms: members }
     };
