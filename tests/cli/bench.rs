@@ -138,6 +138,25 @@ fn modes_that_go_one_way_and_connections() {
     }
 }
 
+/// Nothing comes back one way, and nothing is claimed that was not looked at.
+#[test]
+fn counters_claim_what_was_checked_and_no_more() {
+    for (args, claim) in [
+        (&["tcp", "--mode", "send"][..], "messages sent, all of them received by the server"),
+        (&["unix", "--mode", "receive"], "messages received; contents were not compared"),
+        (&["udp", "--mode", "receive"], "messages sent, each answered once; contents were not compared"),
+        (&["unix", "--mode", "connect"], "connections made, all answered once and as was sent"),
+        (&["unix"], "messages sent, all came back once and as they were sent"),
+        (&["unix", "--verify", "off"], "messages sent, all came back once; contents were not compared"),
+    ] {
+        let (code, stdout, stderr) = parts(&bench(args));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+        // Lines are broken where a terminal has no more room.
+        let text = stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(claim), "{args:?}: {stdout}");
+    }
+}
+
 #[test]
 fn targets_and_sizes_make_arms_in_order() {
     let document = measured(&["unix", "--tcp", "--size", "64,1KiB", "--connections", "2"]);

@@ -99,6 +99,10 @@ pub struct Arm {
     pub depth: u64,
     /// What was done.
     pub mode: Mode,
+    /// Which answers were compared with what was sent. Null where there was nothing to compare with: one way, and from a
+    /// service that says something of its own.
+    #[serde(default)]
+    pub verify: Option<Verify>,
     /// How messages were sent: `closed loop (coordinated)`, `open loop, 1000/s, constant`, `paced`.
     pub pacing: String,
     /// Whole runs, each with connections of its own.
@@ -168,6 +172,18 @@ pub enum Mode {
     Receive,
     /// A connection, one round trip, and the end, again and again.
     Connect,
+}
+
+/// Which answers were compared with what was sent, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// None: lengths only.
+    Off,
+    /// All bytes of one in a hundred, length and order of the others.
+    Sample,
+    /// All bytes of all.
+    Full,
 }
 
 /// Percentiles and more, in ns. What the sample cannot carry is null.
@@ -452,6 +468,7 @@ pub(crate) mod example {
             connections: 1,
             depth: 1,
             mode: Mode::Echo,
+            verify: Some(Verify::Full),
             pacing: "closed loop (coordinated)".to_owned(),
             rounds: 0,
             seconds: 0.0,

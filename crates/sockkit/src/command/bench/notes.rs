@@ -39,7 +39,7 @@ pub(super) fn of_round(round: &Round, pacing: Pacing) -> Option<String> {
 
 /// What all rounds of an arm have in common. `answers` are those whose time was taken.
 pub(super) fn of_arm(arm: &result::Arm, answers: u64) -> Vec<String> {
-    let mut notes = Vec::from_iter(losses(&arm.counters).into_iter().chain(short_queue(arm)));
+    let mut notes = Vec::from_iter(losses(arm).into_iter().chain(short_queue(arm)));
     let withheld: Vec<_> = withheld(arm)
         .map(|(name, quantile)| format!("{name} (it takes {})", judge::needed(quantile)))
         .collect();
@@ -67,13 +67,17 @@ fn short_queue(arm: &result::Arm) -> Option<String> {
     })
 }
 
-/// Losses that make the round trips those of the survivors.
-fn losses(counters: &Counters) -> Option<String> {
-    let Counters { sent, lost, .. } = *counters;
+/// Losses that make the round trips those of the survivors, or one way the rate that of what was only sent.
+fn losses(arm: &result::Arm) -> Option<String> {
+    let Counters { sent, lost, .. } = arm.counters;
     let share = lost as f64 / sent.max(1) as f64;
     (share >= NOTABLE_LOSS).then(|| {
         let (lost, sent) = (figures::count(lost), figures::count(sent));
-        format!("{lost} of {sent} messages were lost: the round trips are those of the others")
+        let what = match arm.mode {
+            Mode::Send => "the rate is that of all that was sent",
+            _ => "the round trips are those of the others",
+        };
+        format!("{lost} of {sent} messages were lost: {what}")
     })
 }
 

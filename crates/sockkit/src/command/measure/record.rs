@@ -37,6 +37,7 @@ impl Recorder {
             connections: arm.connections as u64,
             depth: arm.depth as u64,
             mode: workload.mode,
+            verify: is_compared(workload.mode).then_some(workload.verify),
             pacing: pacing(workload.mode, workload.pacing),
             rounds: 0,
             seconds: 0.0,
@@ -199,6 +200,11 @@ fn add_counters(all: &mut Counters, one: &Counters) {
     all.late += one.late;
     all.corrupted += one.corrupted;
     all.refused += one.refused;
+}
+
+/// Whether a message comes back, so that it can be compared with what was sent.
+fn is_compared(mode: Mode) -> bool {
+    matches!(mode, Mode::Ping | Mode::Echo | Mode::Connect)
 }
 
 /// How messages were sent, in words. One way, nothing waits for an answer, so there is no loop to be closed.

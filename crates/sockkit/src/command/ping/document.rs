@@ -7,7 +7,7 @@ use sockkit_core::Endpoint;
 use sockkit_load::{Ping, Pinged, RoundTrips};
 use sockkit_stats::Estimate;
 use sockkit_stats::result::{
-    Arm, Cost, Counters, Document, Environment, Latency, Mode, Options, SCHEMA, Spread,
+    Arm, Cost, Counters, Document, Environment, Latency, Mode, Options, SCHEMA, Spread, Verify,
 };
 
 use super::watch::End;
@@ -44,6 +44,7 @@ impl Story {
             connections: 1,
             depth: 1,
             mode: Mode::Ping,
+            verify: Some(Verify::Full),
             pacing: pacing(ping),
             rounds: 1,
             seconds: 0.0,

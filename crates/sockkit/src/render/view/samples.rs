@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sockkit_stats::result::{
     Arm, Cost, Counters, Document, Environment, Experiment, Latency, Metric, Mode, Noise, Options, SCHEMA,
-    Spread, Verdict, Word,
+    Spread, Verdict, Verify, Word,
 };
 use sockkit_stats::{Estimate, Histogram};
 
@@ -223,6 +223,7 @@ fn arm(target: &str, p50: f64, rate: f64) -> Arm {
         connections: 1,
         depth: 1,
         mode: Mode::Echo,
+        verify: Some(Verify::Full),
         pacing: "closed loop (coordinated)".into(),
         rounds: 24,
         seconds: 12.0,
