@@ -48,6 +48,11 @@ fn measured(args: &[&str]) -> Document {
     document(&output)
 }
 
+/// Text without the ends of its lines, which are where a terminal has no more room.
+fn flowing(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The only arm.
 #[track_caller]
 fn arm(document: &Document) -> &Arm {
@@ -151,10 +156,22 @@ fn counters_claim_what_was_checked_and_no_more() {
     ] {
         let (code, stdout, stderr) = parts(&bench(args));
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
-        // Lines are broken where a terminal has no more room.
-        let text = stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(text.contains(claim), "{args:?}: {stdout}");
+        assert!(flowing(&stdout).contains(claim), "{args:?}: {stdout}");
     }
+}
+
+/// A socket that nobody reads: what was sent to it is not what arrived, and nobody can tell.
+#[test]
+fn what_was_sent_to_who_tells_nothing_is_not_told_as_received() {
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let target = format!("udp://{}", silent.local_addr().expect("an address"));
+    let (code, stdout, stderr) = parts(&bench(&[&target, "--mode", "send", "--duration", "50ms"]));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let text = flowing(&stdout);
+    assert!(text.contains("/s sent; how much of it arrived is not known send, 64 B"), "{stdout}");
+    assert!(text.contains(&format!("warning: {target}: how much of what was sent")), "{stdout}");
+    let json = document(&bench(&[&target, "--mode", "send", "--duration", "50ms", "--json"]));
+    assert_eq!((arm(&json).counters.received, json.warnings.len()), (None, 1));
 }
 
 #[test]

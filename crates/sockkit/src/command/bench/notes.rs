@@ -11,7 +11,7 @@ use sockkit_stats::result::{self, Counters, Mode};
 
 use super::judge;
 use crate::command::info::Sysctls;
-use crate::command::measure::Round;
+use crate::command::measure::{self, NOBODY_TELLS, Round};
 use crate::exit::Mismatch;
 use crate::render::figures;
 
@@ -39,7 +39,8 @@ pub(super) fn of_round(round: &Round, pacing: Pacing) -> Option<String> {
 
 /// What all rounds of an arm have in common. `answers` are those whose time was taken.
 pub(super) fn of_arm(arm: &result::Arm, answers: u64) -> Vec<String> {
-    let mut notes = Vec::from_iter(losses(arm).into_iter().chain(short_queue(arm)));
+    let unknown = measure::nobody_tells(arm).then(|| NOBODY_TELLS.to_owned());
+    let mut notes = Vec::from_iter(losses(arm).into_iter().chain(unknown).chain(short_queue(arm)));
     let withheld: Vec<_> = withheld(arm)
         .map(|(name, quantile)| format!("{name} (it takes {})", judge::needed(quantile)))
         .collect();

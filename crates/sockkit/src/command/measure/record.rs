@@ -14,6 +14,15 @@ use sockkit_stats::{Estimate, Histogram, summarise};
 use super::arms::Arm;
 use super::round::{Round, Setup};
 
+/// What a reader should know where [`nobody_tells`].
+pub(crate) const NOBODY_TELLS: &str = "how much of what was sent has arrived is not known: the peer answers nothing, \
+                                       and only its own counters tell";
+
+/// Whether it is not known how much of what was sent one way has arrived.
+pub(crate) fn nobody_tells(arm: &result::Arm) -> bool {
+    arm.mode == Mode::Send && arm.counters.received.is_none()
+}
+
 /// Gathers the rounds of one arm.
 #[derive(Debug)]
 pub(crate) struct Recorder {

@@ -63,7 +63,9 @@ pub(super) fn of_bench(document: &Document, names: &Names) -> Vec<Statement> {
             let found = [rate, bytes, percentile("p50", Metric::P50), percentile("p99", Metric::P99)];
             let found: Vec<_> = found.into_iter().flatten().collect();
             let found = if found.is_empty() { "nothing was measured".to_owned() } else { found.join(", ") };
-            statements.push(Statement::new(format!("{}: {found}", names.label(index)), Tone::Strong));
+            let text =
+                format!("{}: {found}{}", names.label(index), finding::arrived(arm).unwrap_or_default());
+            statements.push(Statement::new(text, Tone::Strong));
         }
     }
     statements.push(Statement::new(names.common(), Tone::Dim));
@@ -90,7 +92,7 @@ fn saturated(document: &Document, names: &Names) -> Vec<Statement> {
 
 #[cfg(test)]
 mod tests {
-    use sockkit_stats::result::Word;
+    use sockkit_stats::result::{Counters, Mode, Word};
 
     use super::super::samples;
     use super::*;
@@ -130,6 +132,22 @@ mod tests {
         (ratio.ratio, ratio.threshold) =
             (Some(sockkit_stats::Estimate { estimate: 1.02, low: Some(1.01), high: Some(1.03) }), Some(0.02));
         assert!(sentences(&document)[1].contains("; the interval does not clear the threshold of 2.0 %"));
+    }
+
+    #[test]
+    fn a_rate_of_what_was_only_sent_says_so() {
+        let headline = |received, lost| {
+            let mut document = samples::comparison();
+            document.arms.truncate(1);
+            let arm = &mut document.arms[0];
+            (arm.mode, arm.rtt_ns) = (Mode::Send, Default::default());
+            arm.counters = Counters { sent: 1000, received, lost, ..Counters::default() };
+            of_bench(&document, &Names::new(&document.arms)).swap_remove(0).text
+        };
+        let rate = "tcp: 80.1 k/s, 5.13 MB/s";
+        assert_eq!(headline(None, 0), format!("{rate} sent; how much of it arrived is not known"));
+        assert_eq!(headline(Some(360), 640), format!("{rate} sent, of which 36 % arrived"));
+        assert_eq!(headline(Some(1000), 0), rate);
     }
 
     #[test]
