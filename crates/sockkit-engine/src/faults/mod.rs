@@ -50,7 +50,8 @@ pub struct Faults {
     pub reset_after: Option<NonZeroU64>,
     /// Bytes after which a connection is half-closed, and read no more than to throw away what comes.
     pub close_after: Option<NonZeroU64>,
-    /// Connections that are accepted and read, and never answered.
+    /// Connections that are accepted and read, and never answered. They do not end with their peer, but when they have been
+    /// idle for too long, or with the server.
     pub hang: Share,
     /// Connections that are reset as soon as they are accepted.
     pub refuse: Share,
