@@ -140,6 +140,7 @@ fn arm(target: &str) -> Arm {
         rounds: 0,
         seconds: 0.0,
         saturated: false,
+        saturation: None,
         rtt_ns: Latency::default(),
         service_ns: None,
         lateness_ns: None,

@@ -111,6 +111,9 @@ pub struct Arm {
     pub seconds: f64,
     /// Whether the load generator failed to keep its schedule: percentiles are withheld then.
     pub saturated: bool,
+    /// How it failed, in words, if it did.
+    #[serde(default)]
+    pub saturation: Option<String>,
     /// Round trips: from the scheduled send in an open loop, from the actual send in a closed one and in a `ping`.
     pub rtt_ns: Latency,
     /// Round trips from the actual send, where there was a schedule.
@@ -473,6 +476,7 @@ pub(crate) mod example {
             rounds: 0,
             seconds: 0.0,
             saturated: false,
+            saturation: None,
             rtt_ns: Latency::default(),
             service_ns: None,
             lateness_ns: None,

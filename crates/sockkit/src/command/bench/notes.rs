@@ -27,8 +27,9 @@ const NOTABLE_LOSS: f64 = 0.01;
 /// Who was too slow in a round, if anybody was.
 pub(super) fn of_round(round: &Round, pacing: Pacing) -> Option<String> {
     let Pacing::Open { rate_per_s, .. } = pacing else { return None };
-    if let Some(saturation) = round.saturation {
-        return Some(saturation.to_string());
+    if round.saturation.is_some() {
+        // How, is in the arm.
+        return Some("SATURATED: response and service times are withheld".to_owned());
     }
     let (why, _) = judge::overload(&round.outcome)?;
     let rate = figures::rate(rate_per_s);

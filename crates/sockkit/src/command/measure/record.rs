@@ -51,6 +51,7 @@ impl Recorder {
             rounds: 0,
             seconds: 0.0,
             saturated: false,
+            saturation: None,
             rtt_ns: Latency::default(),
             service_ns: None,
             lateness_ns: None,
@@ -79,6 +80,7 @@ impl Recorder {
         arm.address = Some(outcome.address.clone());
         arm.options = outcome.options.clone();
         arm.saturated |= round.saturation.is_some();
+        arm.saturation = arm.saturation.take().or(round.saturation.map(|it| it.reason()));
         add_counters(&mut arm.counters, &outcome.counters);
         self.response.merge(&outcome.response);
         merge(&mut self.service, outcome.service.as_ref());
@@ -319,6 +321,8 @@ mod tests {
         recorder.add(&late);
         let arm = recorder.finish();
         assert!(arm.saturated);
+        let reason = "the load generator itself was 500 µs late at p50, where the response time was 1.00 ms";
+        assert_eq!(arm.saturation.as_deref(), Some(reason));
         assert_eq!((arm.rtt_ns, arm.histogram), (Latency::default(), None));
         assert!(arm.samples[0].p50.is_some() && arm.samples[1].p50.is_none());
         assert!(arm.lateness_ns.is_some() && arm.rate_per_s.is_some());

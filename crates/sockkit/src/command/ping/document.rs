@@ -49,6 +49,7 @@ impl Story {
             rounds: 1,
             seconds: 0.0,
             saturated: false,
+            saturation: None,
             rtt_ns: Latency::default(),
             service_ns: None,
             lateness_ns: None,

@@ -179,6 +179,7 @@ fn blank_arm(target: &str) -> Arm {
         rounds: 0,
         seconds: 0.0,
         saturated: false,
+        saturation: None,
         rtt_ns: Latency::default(),
         service_ns: None,
         lateness_ns: None,

@@ -11,6 +11,10 @@ use crate::render::text::Tone;
 /// With more than so many arms, sentences about each are no headline any more.
 const EACH_MAX: usize = 6;
 
+/// What to do about a generator that did not keep its schedule.
+const REMEDY: &str =
+    "what helps: a lower --rate, more --threads with as many --connections, --spin, a quieter machine";
+
 /// The verdicts, by the metric that is asked for first: round trips where there are any.
 pub(super) fn of_comparison(document: &Document, names: &Names) -> Vec<Statement> {
     let Some(leading) = finding::leading(document) else {
@@ -73,21 +77,24 @@ pub(super) fn of_bench(document: &Document, names: &Names) -> Vec<Statement> {
     statements
 }
 
-/// Arms whose generator did not keep its schedule.
+/// Arms whose generator did not keep its schedule, how late it was, and what helps.
 fn saturated(document: &Document, names: &Names) -> Vec<Statement> {
     let arms = document.arms.iter().enumerate().filter(|(_, arm)| arm.saturated);
-    arms.take(EACH_MAX)
+    let mut statements: Vec<_> = arms
+        .take(EACH_MAX)
         .map(|(index, arm)| {
-            let reached = figures::optional(arm.rate_per_s, figures::rate);
+            let reason = arm.saturation.as_deref().unwrap_or("the load generator did not keep its schedule");
             let text = format!(
-                "SATURATED: the load generator did not keep its schedule for {} ({}; it came to {reached}): \
-                 percentiles are withheld",
-                names.label(index),
-                arm.pacing
+                "SATURATED: {}: {reason}: response and service times are withheld",
+                names.label(index)
             );
             Statement::new(text, Tone::Loud)
         })
-        .collect()
+        .collect();
+    if !statements.is_empty() {
+        statements.push(Statement::new(REMEDY, Tone::Warning));
+    }
+    statements
 }
 
 #[cfg(test)]
@@ -132,6 +139,21 @@ mod tests {
         (ratio.ratio, ratio.threshold) =
             (Some(sockkit_stats::Estimate { estimate: 1.02, low: Some(1.01), high: Some(1.03) }), Some(0.02));
         assert!(sentences(&document)[1].contains("; the interval does not clear the threshold of 2.0 %"));
+    }
+
+    #[test]
+    fn a_saturated_generator_is_told_with_its_lateness_and_what_helps() {
+        let mut document = samples::open_loop();
+        let said = |document: &Document| {
+            let statements = of_bench(document, &Names::new(&document.arms));
+            [statements[0].text.clone(), statements[1].text.clone()]
+        };
+        let withheld = "response and service times are withheld";
+        let late = "the load generator itself was 1.80 µs late at p99, where the response time was 9.10 µs";
+        assert_eq!(said(&document), [format!("SATURATED: unix: {late}: {withheld}"), REMEDY.to_owned()]);
+        document.arms[1].saturation = None;
+        let unknown = "the load generator did not keep its schedule";
+        assert_eq!(said(&document)[0], format!("SATURATED: unix: {unknown}: {withheld}"));
     }
 
     #[test]
