@@ -104,9 +104,15 @@ fn datagrams_may_travel_several_as_one() {
     let (code, stdout, _) = parts(&bench(&["udp", "--gso", "--depth", "2"]));
     assert_eq!(code, Some(0));
     assert!(stdout.contains("datagrams via GSO"), "{stdout}");
-    for (target, depth) in [("tcp", "2"), ("unix-dgram", "2"), ("udp", "1")] {
-        let (code, _, stderr) = parts(&bench(&[target, "--gso", "--depth", depth]));
-        assert_eq!(code, Some(2), "{target}: {stderr}");
+    for (args, why) in [
+        (["tcp", "--depth", "2"], "does not apply to tcp"),
+        (["unix-dgram", "--depth", "2"], "does not apply to unix-dgram"),
+        (["udp", "--depth", "1"], "(give --depth 2 or more)"),
+        (["udp", "--depth=2", "--size=40000"], "(give a smaller --size)"),
+    ] {
+        let (code, _, stderr) = parts(&bench(&[&args[..], &["--gso"]].concat()));
+        assert_eq!(code, Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains(why), "{args:?}: {stderr}");
     }
 }
 
