@@ -145,8 +145,8 @@ fn warnings(pinged: &Pinged, end: &End) -> Vec<String> {
     }
     if render::is_late(&pinged.books) {
         warnings.push(
-            "Messages were sent so much later than scheduled that the response times (spread.response_ns) differ \
-             from the round trips by more than a tenth."
+            "Messages were sent so late that it matters from when round trips are counted: here it is from the actual \
+             send."
                 .to_owned(),
         );
     }
