@@ -327,9 +327,24 @@ fn a_peer_that_falls_silent_is_told_with_what_was_measured() {
     let output = bench(&[&address, "--warmup", "0", "--duration", "1m", "--timeout", "300ms"]);
     let (code, stdout, stderr) = parts(&output);
     assert_eq!(code, Some(4), "{stderr}");
-    assert!(stderr.contains(&format!("cannot receive from {address}: timed out")), "{stderr}");
+    let told = format!("cannot receive from {address}: timed out: nothing came for 300ms\n");
+    assert!(stderr.ends_with(&told), "{stderr}");
     assert!(stdout.contains("10 messages sent") && stdout.contains("broken off after"), "{stdout}");
     server.join().expect("a server");
+}
+
+/// Who has never answered may not be there to echo.
+#[test]
+fn a_service_that_is_no_echo_is_told_with_what_measures_it() {
+    let server = SOCKKIT.serve(&["discard@tcp://127.0.0.1:0"]);
+    for depth in ["1", "4"] {
+        let output = bench(&[server.url("tcp"), "--depth", depth, "--timeout", "200ms"]);
+        let (code, _, stderr) = parts(&output);
+        assert_eq!(code, Some(4), "{stderr}");
+        let told =
+            "nothing came for 200ms (if it is no echo service: --mode send or receive measures one way)";
+        assert!(stderr.contains(told), "{stderr}");
+    }
 }
 
 /// What, where, and the code; the result is there all the same.

@@ -62,9 +62,12 @@ fn segments(target: &Target, workload: &Workload) -> Result<(), Error> {
         let why = format!("only {what} can leave as one (GSO)");
         Err(Error::new(ErrorKind::Usage, "load", target, why).with_advice(advice))
     };
-    let fit = Features::default().segments(workload.size) > 1 && workload.size > 0;
+    let fit = workload.size > 0 && Features::default().segments(workload.size) > 1;
     match (workload.mode, workload.depth) {
         (Mode::Echo, 2..) if fit => Ok(()),
+        (Mode::Echo, 2..) if workload.size == 0 => {
+            refuse("messages that have a byte or more", "give a larger --size")
+        }
         (Mode::Echo, 2..) => refuse("messages of which several fit into a datagram", "give a smaller --size"),
         (Mode::Echo, _) => refuse("messages of which several are outstanding", "give --depth 2 or more"),
         _ => refuse("round trips", "leave --gso out, or give --mode echo"),
