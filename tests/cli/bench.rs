@@ -48,6 +48,11 @@ fn measured(args: &[&str]) -> Document {
     document(&output)
 }
 
+/// Text without the ends of its lines, which are where a terminal has no more room.
+fn flowing(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The only arm.
 #[track_caller]
 fn arm(document: &Document) -> &Arm {
@@ -99,9 +104,15 @@ fn datagrams_may_travel_several_as_one() {
     let (code, stdout, _) = parts(&bench(&["udp", "--gso", "--depth", "2"]));
     assert_eq!(code, Some(0));
     assert!(stdout.contains("datagrams via GSO"), "{stdout}");
-    for (target, depth) in [("tcp", "2"), ("unix-dgram", "2"), ("udp", "1")] {
-        let (code, _, stderr) = parts(&bench(&[target, "--gso", "--depth", depth]));
-        assert_eq!(code, Some(2), "{target}: {stderr}");
+    for (args, why) in [
+        (["tcp", "--depth", "2"], "does not apply to tcp"),
+        (["unix-dgram", "--depth", "2"], "does not apply to unix-dgram"),
+        (["udp", "--depth", "1"], "(give --depth 2 or more)"),
+        (["udp", "--depth=2", "--size=40000"], "(give a smaller --size)"),
+    ] {
+        let (code, _, stderr) = parts(&bench(&[&args[..], &["--gso"]].concat()));
+        assert_eq!(code, Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains(why), "{args:?}: {stderr}");
     }
 }
 
@@ -136,6 +147,37 @@ fn modes_that_go_one_way_and_connections() {
             assert_eq!(serde_json::to_value(arm.mode).expect("a name"), mode);
         }
     }
+}
+
+/// Nothing comes back one way, and nothing is claimed that was not looked at.
+#[test]
+fn counters_claim_what_was_checked_and_no_more() {
+    for (args, claim) in [
+        (&["tcp", "--mode", "send"][..], "messages sent, all of them received by the server"),
+        (&["unix", "--mode", "receive"], "messages received; contents were not compared"),
+        (&["udp", "--mode", "receive"], "messages sent, each answered once; contents were not compared"),
+        (&["unix", "--mode", "connect"], "connections made, all answered once and as was sent"),
+        (&["unix"], "messages sent, all came back once and as they were sent"),
+        (&["unix", "--verify", "off"], "messages sent, all came back once; contents were not compared"),
+    ] {
+        let (code, stdout, stderr) = parts(&bench(args));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+        assert!(flowing(&stdout).contains(claim), "{args:?}: {stdout}");
+    }
+}
+
+/// A socket that nobody reads: what was sent to it is not what arrived, and nobody can tell.
+#[test]
+fn what_was_sent_to_who_tells_nothing_is_not_told_as_received() {
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let target = format!("udp://{}", silent.local_addr().expect("an address"));
+    let (code, stdout, stderr) = parts(&bench(&[&target, "--mode", "send", "--duration", "50ms"]));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let text = flowing(&stdout);
+    assert!(text.contains("/s sent; how much of it arrived is not known send, 64 B"), "{stdout}");
+    assert!(text.contains(&format!("warning: {target}: how much of what was sent")), "{stdout}");
+    let json = document(&bench(&[&target, "--mode", "send", "--duration", "50ms", "--json"]));
+    assert_eq!((arm(&json).counters.received, json.warnings.len()), (None, 1));
 }
 
 #[test]
@@ -311,9 +353,24 @@ fn a_peer_that_falls_silent_is_told_with_what_was_measured() {
     let output = bench(&[&address, "--warmup", "0", "--duration", "1m", "--timeout", "300ms"]);
     let (code, stdout, stderr) = parts(&output);
     assert_eq!(code, Some(4), "{stderr}");
-    assert!(stderr.contains(&format!("cannot receive from {address}: timed out")), "{stderr}");
+    let told = format!("cannot receive from {address}: timed out: nothing came for 300ms\n");
+    assert!(stderr.ends_with(&told), "{stderr}");
     assert!(stdout.contains("10 messages sent") && stdout.contains("broken off after"), "{stdout}");
     server.join().expect("a server");
+}
+
+/// Who has never answered may not be there to echo.
+#[test]
+fn a_service_that_is_no_echo_is_told_with_what_measures_it() {
+    let server = SOCKKIT.serve(&["discard@tcp://127.0.0.1:0"]);
+    for depth in ["1", "4"] {
+        let output = bench(&[server.url("tcp"), "--depth", depth, "--timeout", "200ms"]);
+        let (code, _, stderr) = parts(&output);
+        assert_eq!(code, Some(4), "{stderr}");
+        let told =
+            "nothing came for 200ms (if it is no echo service: --mode send or receive measures one way)";
+        assert!(stderr.contains(told), "{stderr}");
+    }
 }
 
 /// What, where, and the code; the result is there all the same.

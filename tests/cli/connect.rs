@@ -297,6 +297,32 @@ fn a_peer_that_breaks_off() {
     });
 }
 
+/// A message that waits for an expectation which never comes is told, and so is each reply by itself.
+#[test]
+fn what_was_not_sent_is_told_with_what_it_waits_for() {
+    let server = SOCKKIT.serve(&["discard@tcp://127.0.0.1:0"]);
+    let url = server.url("tcp");
+    let ask = |more: &[&str]| {
+        let args = ["connect", url, "-m", "a", "-m", "b", "--expect", "x", "--idle-timeout", "200ms"];
+        let (code, _, stderr) = parts(&SOCKKIT.run(&[&args, more].concat()));
+        assert_eq!(code, Some(4), "{stderr}");
+        stderr
+    };
+    let one =
+        "expected \"x\", got nothing (1 message is still unsent, since it waits for this expectation)\n";
+    assert!(ask(&[]).ends_with(one), "{}", ask(&[]));
+    assert!(
+        ask(&["-m", "c"]).contains("(2 messages are still unsent, since they wait"),
+        "{}",
+        ask(&["-m", "c"])
+    );
+    let twice = SOCKKIT.serve(&["--udp", "127.0.0.1:0", "--fault", "duplicate=100%"]);
+    let args = ["connect", twice.url("udp"), "-m", "vello", "--expect", "hello"];
+    let (code, _, stderr) = parts(&SOCKKIT.run(&args));
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(!stderr.contains("vellovello"), "{stderr}");
+}
+
 /// `--retry-for`: the server may come later.
 #[test]
 fn it_waits_for_the_server() {

@@ -348,9 +348,15 @@ fn faults_that_do_not_apply() {
     let udp = ["serve", "--udp", "127.0.0.1:0", "--duration", "1ms"];
     let run = |more: &[&str]| parts(&SOCKKIT.run(&[&udp[..], more].concat()));
     for (more, why) in [
-        (&["--fault", "chunk=7"][..], "cannot inject --fault chunk: it does not apply to udp://127.0.0.1:0"),
+        (
+            &["--fault", "chunk=7"][..],
+            "cannot inject --fault chunk: it does not apply to udp://127.0.0.1:0 (it is for streams)",
+        ),
         (&["--fault", "drop=1%", "--fault", "drop=2%"], "cannot inject --fault drop: it is given twice"),
-        (&["--fault", "dorp=1%"], "no fault is called \"dorp\" (there are delay, drop, "),
+        (
+            &["--fault", "dorp=1%"],
+            "no fault is called \"dorp\" (did you mean drop? there are refuse, hang, drop, ",
+        ),
         (&["--fault", "drop"], "drop of how much? write drop=1%"),
         (&["--fault", "drop=2"], "\"2\" is no share: write 1%, 0.5% or 0.01"),
         (&["--fault-seed", "1"], "--fault <FAULT=AMOUNT>"),
@@ -362,7 +368,45 @@ fn faults_that_do_not_apply() {
     let (code, _, stderr) = run(&["--tcp", "127.0.0.1:0", "--fault", "chunk=7", "--fault", "delay=1ms"]);
     assert_eq!(code, Some(0), "{stderr}");
     let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("warning")).collect();
-    assert_eq!(warnings, ["sockkit: warning: --fault chunk does not apply to udp://127.0.0.1:0"]);
+    assert_eq!(
+        warnings,
+        ["sockkit: warning: --fault chunk does not apply to udp://127.0.0.1:0 (it is for streams)"]
+    );
+}
+
+/// A buffer that the kernel does not grant is told, and one that it does is not.
+#[test]
+fn a_buffer_that_is_cut_is_told() {
+    let setting = "/proc/sys/net/core/rmem_max";
+    let Some(most) = std::fs::read_to_string(setting).ok().and_then(|text| text.trim().parse::<u64>().ok())
+    else {
+        skip!("{setting} cannot be read");
+    };
+    let run = |bytes: u64| {
+        let bytes = bytes.to_string();
+        let args = ["serve", "--udp", "127.0.0.1:0", "--duration", "1ms", "--rcvbuf", &bytes];
+        parts(&SOCKKIT.run(&args)).2
+    };
+    let told = format!("warning: --rcvbuf is cut to {most} bytes: net.core.rmem_max allows no more");
+    assert!(run(most + 1).contains(&told), "{}", run(most + 1));
+    assert!(!run(most).contains("--rcvbuf"), "{}", run(most));
+}
+
+/// A log of peers tells of a datagram that nobody is shown, and why.
+#[test]
+fn a_datagram_that_is_dropped_is_logged_as_such() {
+    let server = SOCKKIT.serve(&["-v", "--udp", "127.0.0.1:0", "--rate-limit", "1"]);
+    let peer = Peer::connect(server.url("udp"));
+    peer.echo(b"one").expect("an echo");
+    // More than a second's worth, however slow this machine is.
+    (0..50).for_each(|_| peer.send(b"three").expect("send"));
+    wait_until("it tells of a drop", || server.stderr().contains(": dropped (rate_limit)"));
+    let stderr = server.stop().stderr;
+    let first = stderr.lines().find(|line| line.starts_with("Got 3 bytes from 127.0.0.1:")).expect("a line");
+    assert!(!first.contains("dropped"), "{stderr}");
+    let is_dropped =
+        |line: &str| line.starts_with("Got 5 bytes ") && line.ends_with(": dropped (rate_limit)");
+    assert!(stderr.lines().any(is_dropped), "{stderr}");
 }
 
 /// The seed is told, so that a run can be repeated.
@@ -377,7 +421,7 @@ fn the_seed_of_the_faults_is_told() {
             .map(str::to_owned)
             .expect("a line with the seed")
     };
-    assert_eq!(line(&["--fault-seed", "42"]), "sockkit: faults are drawn from --fault-seed 42");
+    assert_eq!(line(&["--fault-seed", "42"]), "sockkit: faults: drop 1.0 %; drawn from --fault-seed 42");
     assert_ne!(line(&[]), line(&[]), "the same seed twice");
 }
 

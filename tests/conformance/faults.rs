@@ -308,27 +308,37 @@ pub(crate) fn ends_come_after_so_many_bytes(scheme: &str) {
     assert_eq!(summary.get(&["faults", "closed"]), 3, "{}", summary.0);
 }
 
-/// Who hangs reads everything and says nothing; the others are served.
+/// Who hangs reads everything and says nothing, and does not end when its peer has; the others are served.
 pub(crate) fn who_hangs_is_counted(scheme: &str) {
     if traits(scheme).session == Session::Connectionless {
         return; // There is nobody whom all answers would be due to.
     }
-    let server = or_skip!(serve(scheme, &["hang=50%"]));
+    const IDLE: Duration = Duration::from_secs(2);
+    let args = ["--workers", "1", "--fault-seed", "1", "--fault", "hang=50%", "--idle-timeout", "2s"];
+    let server = or_skip!(SOCKKIT.serve_on(scheme, "echo", &args));
     let peers: Vec<Peer> = (0..40).map(|_| server.peer()).collect();
     for peer in &peers {
         for _ in 0..10 {
             peer.send(&noise(4, 1000)).expect("send");
         }
-        peer.shutdown_write();
     }
-    let lengths: Vec<usize> =
-        peers.iter().map(|peer| peer.read_to_end().expect("an end in good order").len()).collect();
-    assert!(lengths.iter().all(|length| [0, 10_000].contains(length)), "{lengths:?}");
-    let hung = lengths.iter().filter(|length| **length == 0).count() as u64;
+    let ended = Instant::now();
+    peers.iter().for_each(Peer::shutdown_write);
+    let mut hung = 0;
+    for peer in &peers {
+        match peer.read_to_end().expect("an end in good order").len() {
+            0 => {
+                assert!(ended.elapsed() >= IDLE, "{:?}", ended.elapsed());
+                hung += 1;
+            }
+            length => assert_eq!(length, 10_000),
+        }
+    }
     drop(peers);
     let summary = server.summary();
     summary.assert_balanced();
     assert_eq!(summary.get(&["faults", "hung"]), hung, "{}", summary.0);
+    assert_eq!(summary.get(&["connections", "ended", "idle_timeout"]), hung, "{}", summary.0);
     assert!((1..40).contains(&hung));
 }
 

@@ -1,7 +1,7 @@
 //! Where there is nothing to find, nothing is found: comparisons of transports that are all the same.
 
 use fastrand::Rng;
-use sockkit_stats::result::{Arm, Cost, Counters, Latency, Metric, Mode, Options, Sample, Word};
+use sockkit_stats::result::{Arm, Cost, Counters, Latency, Metric, Mode, Options, Sample, Verify, Word};
 use sockkit_stats::{Cell, Conclusion, Rules, conclude};
 
 use crate::Share;
@@ -135,10 +135,12 @@ fn arm(target: &str) -> Arm {
         connections: 1,
         depth: 1,
         mode: Mode::Echo,
+        verify: Some(Verify::Full),
         pacing: "closed loop (coordinated)".to_owned(),
         rounds: 0,
         seconds: 0.0,
         saturated: false,
+        saturation: None,
         rtt_ns: Latency::default(),
         service_ns: None,
         lateness_ns: None,

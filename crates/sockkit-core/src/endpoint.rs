@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{Shutdown, getsockopt, shutdown, sockopt};
 use sockkit_sys::Received as Raw;
@@ -162,8 +163,12 @@ impl Endpoint {
         if self.transport.traits().session == Session::Connectionless {
             return Ok(());
         }
-        shutdown(self.socket.as_raw_fd(), Shutdown::Write)
-            .map_err(|errno| Error::io("half-close", self.url(), &errno.into()))
+        shutdown(self.socket.as_raw_fd(), Shutdown::Write).map_err(|errno| {
+            // It was connected: that it is not any more is the peer's doing. What is pending on the socket says the same, but
+            // is left there for a receive.
+            let why = if errno == Errno::ENOTCONN { Errno::ECONNRESET } else { errno };
+            Error::io("half-close", self.url(), &why.into())
+        })
     }
 
     /// The error that is pending on the socket, if any, which this clears (`SO_ERROR`, socket(7)).
@@ -195,5 +200,31 @@ impl Endpoint {
 impl AsFd for Endpoint {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::connect::connect;
+    use crate::options::Options;
+
+    #[test]
+    fn a_reset_before_the_half_close_is_told_as_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("tcp://{}", listener.local_addr().unwrap());
+        let (soon, options) = (Deadline::after_secs(5), Options::default());
+        let endpoint = connect(&url.parse().unwrap(), &options, soon).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+        nix::sys::socket::setsockopt(&peer, sockopt::Linger, &at_once).unwrap();
+        drop(peer);
+        soon.wait(endpoint.as_fd(), PollFlags::POLLIN).unwrap();
+        let error = endpoint.shutdown_write().unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot half-close {url}: connection reset by peer"));
+        let pending = endpoint.recv(&mut [0], soon).unwrap_err();
+        assert_eq!(pending.kind(), ErrorKind::Broken, "{pending}");
     }
 }

@@ -168,7 +168,7 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
     /// The server ends: answer what is here, then close.
     pub(crate) fn drain(&mut self) {
         if self.phase == Phase::Talking {
-            self.phase = Phase::Draining;
+            self.phase = if self.peer_ended { Phase::Flushing } else { Phase::Draining };
         }
     }
 
@@ -255,6 +255,8 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
             Phase::Talking | Phase::Draining | Phase::Flushing => match self.speech(service) {
                 Speech::Done => true,
                 Speech::Says(_) => self.is_cut(service),
+                // Who hangs on purpose does so until its time is up, or the server's.
+                Speech::Silent if self.queue.is_mute() => self.phase == Phase::Flushing,
                 Speech::Silent => self.peer_ended || self.phase == Phase::Flushing,
             },
         };
@@ -328,14 +330,19 @@ mod tests {
     use sockkit_core::Address;
 
     use super::*;
+    use crate::faults::{Disturbed, Faults, Kit, Share};
     use crate::services::{Builtin, Greeting};
 
     const SECOND: Nanos = 1_000_000_000;
 
     fn open(service: &Builtin, framing: Framing) -> Conversation<Builtin> {
+        open_with(service, framing, Queue::default())
+    }
+
+    fn open_with<Q: Outbox>(service: &Builtin, framing: Framing, queue: Q) -> Conversation<Builtin, Q> {
         let peer = Address::Inet(SocketAddr::from(([127, 0, 0, 1], 9)));
         let occasion = Occasion { peer: &peer, host: "here", now: Some(SystemTime::UNIX_EPOCH), framing };
-        Conversation::open(service, &occasion, Queue::default(), 0)
+        Conversation::open(service, &occasion, queue, 0)
     }
 
     #[test]
@@ -363,6 +370,32 @@ mod tests {
         assert_eq!(talk.next(&echo, 1), Next::Wait);
         talk.sent(&echo, Origin::Answer, 4, 2);
         assert_eq!(talk.next(&echo, 2), Next::Close);
+    }
+
+    #[test]
+    fn who_hangs_outlasts_its_peer_and_ends_with_its_time_or_the_server() {
+        let limits = Limits { idle_timeout: Some(Duration::from_secs(5)), ..Limits::default() };
+        let (echo, faults) = (Builtin::Echo, Faults { hang: Share::new(1.0).unwrap(), ..Faults::default() });
+        let hung = || {
+            let queue = Disturbed::new(faults, 0).outbox(Framing::Stream, 0).unwrap();
+            let mut talk = open_with(&echo, Framing::Stream, queue);
+            assert_eq!(talk.hear(&echo, b"hello", SECOND), Heard::Reflect);
+            talk.hold(b"hello", SECOND);
+            talk
+        };
+        let mut talk = hung();
+        talk.peer_ended(2 * SECOND);
+        talk.nothing_waits();
+        assert_eq!(talk.next(&echo, 2 * SECOND), Next::Wait);
+        assert_eq!(talk.deadline(&limits, 2 * SECOND), Some(7 * SECOND));
+        talk.drain();
+        assert_eq!(talk.next(&echo, 3 * SECOND), Next::Close);
+
+        let mut talk = hung();
+        talk.drain();
+        assert_eq!(talk.next(&echo, 2 * SECOND), Next::Wait);
+        talk.nothing_waits();
+        assert_eq!(talk.next(&echo, 2 * SECOND), Next::ShutdownWrite);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sockkit_core::Address;
 
-use crate::counters::{EndReason, RefuseReason};
+use crate::counters::{DropReason, EndReason, RefuseReason};
 
 /// Something that happened. Called from the workers, between two system calls: an observer must not block.
 pub trait Observer: Send + Sync {
@@ -52,6 +52,8 @@ pub enum Event<'a> {
         peer: &'a Address,
         /// Its length in bytes.
         length: usize,
+        /// Why no service is shown it, if none is.
+        dropped: Option<DropReason>,
     },
     /// No connection can be accepted for lack of descriptors or memory. Those that wait go on waiting; accepting is
     /// tried again when a connection ends, and after a while.

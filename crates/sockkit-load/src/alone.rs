@@ -21,6 +21,7 @@ use crate::crowd::local;
 use crate::datagram::{explain_send, is_full};
 use crate::message::{Content, Scrutiny};
 use crate::recorder::{Recorder, Report};
+use crate::stream::fell_silent;
 use crate::tracker::{Came, Times, Tracker};
 use crate::tuning;
 use crate::window::{DOZE_NS, Window};
@@ -272,11 +273,8 @@ impl<'a> AloneStream<'a> {
         if !goes_on && recorder.first_corruption().is_some() {
             return Ok(true);
         }
-        let error = Error::new(ErrorKind::TimedOut, "receive from", self.common.endpoint.url(), "timed out");
-        Err(match recorder.first_corruption() {
-            Some(text) => error.with_advice(format!("an answer had been wrong before: {text}")),
-            None => error,
-        })
+        let Common { endpoint, timeout_ns, .. } = &self.common;
+        Err(fell_silent(endpoint, *timeout_ns, self.answered, recorder))
     }
 }
 

@@ -53,12 +53,25 @@ pub(crate) fn workload(target: &Target, workload: &Workload) -> Result<(), Error
         return refuse("the list of processors is empty".to_owned(), "");
     }
     tuning(target, workload)?;
-    let pairs = Features::default().segments(workload.size) > 1 && workload.size > 0 && workload.depth > 1;
-    if workload.gso && !(pairs && workload.mode == Mode::Echo) {
-        let what = "only round trips of which several are outstanding and fit into one datagram".to_owned();
-        return refuse(what, " can leave as one (GSO)");
+    if workload.gso { segments(target, workload) } else { Ok(()) }
+}
+
+/// Refuses messages of which not even two can leave as one.
+fn segments(target: &Target, workload: &Workload) -> Result<(), Error> {
+    let refuse = |what: &str, advice: &str| {
+        let why = format!("only {what} can leave as one (GSO)");
+        Err(Error::new(ErrorKind::Usage, "load", target, why).with_advice(advice))
+    };
+    let fit = workload.size > 0 && Features::default().segments(workload.size) > 1;
+    match (workload.mode, workload.depth) {
+        (Mode::Echo, 2..) if fit => Ok(()),
+        (Mode::Echo, 2..) if workload.size == 0 => {
+            refuse("messages that have a byte or more", "give a larger --size")
+        }
+        (Mode::Echo, 2..) => refuse("messages of which several fit into a datagram", "give a smaller --size"),
+        (Mode::Echo, _) => refuse("messages of which several are outstanding", "give --depth 2 or more"),
+        _ => refuse("round trips", "leave --gso out, or give --mode echo"),
     }
-    Ok(())
 }
 
 /// Refuses options that the transport does not have.
@@ -137,7 +150,7 @@ mod tests {
             Workload { size: 0, ..several.clone() },
             Workload { mode: Mode::Connect, ..several.clone() },
         ] {
-            assert!(refused("udp://", &workload).ends_with("can leave as one (GSO)"));
+            assert!(refused("udp://", &workload).contains("can leave as one (GSO) ("));
         }
     }
 

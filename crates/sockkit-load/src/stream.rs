@@ -8,6 +8,7 @@ use std::io;
 use std::mem;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use sockkit_core::{Endpoint, Error, ErrorKind};
 use sockkit_stats::result::Counters;
@@ -370,11 +371,7 @@ impl Line for Stream {
         if self.was_wrong && settled_ns >= recorder.span().end_ns {
             return Ok(());
         }
-        let error = Error::new(ErrorKind::TimedOut, "receive from", self.endpoint.url(), "timed out");
-        Err(match recorder.first_corruption() {
-            Some(text) => error.with_advice(format!("an answer had been wrong before: {text}")),
-            None => error,
-        })
+        Err(fell_silent(&self.endpoint, self.timeout_ns, self.answered, recorder))
     }
 
     fn close(&mut self, recorder: &mut Recorder<'_>, settled_ns: u64, cut_short: bool) -> Result<(), Error> {
@@ -391,5 +388,23 @@ impl Line for Stream {
         };
         recorder.counters += counters;
         if cut_short { Ok(()) } else { self.check_silence(recorder, settled_ns) }
+    }
+}
+
+/// What to say of a peer that has answered so many messages on a connection, and then nothing for `timeout_ns`.
+pub(crate) fn fell_silent(
+    endpoint: &Endpoint,
+    timeout_ns: u64,
+    answered: u64,
+    recorder: &Recorder<'_>,
+) -> Error {
+    let why = format!("timed out: nothing came for {:?}", Duration::from_nanos(timeout_ns));
+    let error = Error::new(ErrorKind::TimedOut, "receive from", endpoint.url(), why);
+    match recorder.first_corruption() {
+        Some(text) => error.with_advice(format!("an answer had been wrong before: {text}")),
+        None if answered == 0 => {
+            error.with_advice("if it is no echo service: --mode send or receive measures one way")
+        }
+        None => error,
     }
 }

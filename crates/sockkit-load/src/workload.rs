@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sockkit_core::Options;
-pub use sockkit_stats::result::Mode;
+pub use sockkit_stats::result::{Mode, Verify};
 use sockkit_sys::Features;
 
 /// One run: what is sent, how often, for how long.
@@ -70,17 +70,6 @@ pub enum Arrivals {
     Constant,
     /// At random, independently of each other, as requests of many users are.
     Poisson,
-}
-
-/// Which answers are compared with what was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verify {
-    /// All bytes of all.
-    Full,
-    /// All bytes of one in a hundred, length and order of the others.
-    Sample,
-    /// Lengths only.
-    Off,
 }
 
 /// Socket options that are set once a socket is open. `None` leaves the kernel's default.

@@ -101,7 +101,10 @@ fn one_of(group: &[&Arm], warnings: &mut Vec<String>) -> Result<Arm, MergeError>
     Ok(Arm {
         rounds: sum(group, |arm| arm.rounds),
         seconds: group.iter().map(|arm| arm.seconds).fold(0.0, f64::max),
+        // What holds for all is the least of them, and nothing where one does not say.
+        verify: group.iter().map(|arm| arm.verify).min().flatten(),
         saturated,
+        saturation: group.iter().find_map(|arm| arm.saturation.clone()),
         rtt_ns: if saturated { Latency::default() } else { read(&response).unwrap_or_default() },
         service_ns: read(&service).filter(|_| !saturated),
         lateness_ns: read(&lateness),

@@ -100,6 +100,10 @@ pub struct Arm {
     pub depth: u64,
     /// What was done.
     pub mode: Mode,
+    /// Which answers were compared with what was sent. Null where there was nothing to compare with: one way, and from a
+    /// service that says something of its own.
+    #[serde(default)]
+    pub verify: Option<Verify>,
     /// How messages were sent: `closed loop (coordinated)`, `open loop, 1000/s, constant`, `paced`.
     pub pacing: String,
     /// Whole runs, each with connections of its own.
@@ -108,6 +112,9 @@ pub struct Arm {
     pub seconds: f64,
     /// Whether the load generator failed to keep its schedule: percentiles are withheld then.
     pub saturated: bool,
+    /// How it failed, in words, if it did.
+    #[serde(default)]
+    pub saturation: Option<String>,
     /// Round trips: from the scheduled send in an open loop, from the actual send in a closed one and in a `ping`.
     pub rtt_ns: Latency,
     /// Round trips from the actual send, where there was a schedule.
@@ -182,6 +189,18 @@ impl Mode {
             Self::Connect => "connect",
         }
     }
+}
+
+/// Which answers were compared with what was sent, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// None: lengths only.
+    Off,
+    /// All bytes of one in a hundred, length and order of the others.
+    Sample,
+    /// All bytes of all.
+    Full,
 }
 
 /// Percentiles and more, in ns. What the sample cannot carry is null.
@@ -498,10 +517,12 @@ pub(crate) mod example {
             connections: 1,
             depth: 1,
             mode: Mode::Echo,
+            verify: Some(Verify::Full),
             pacing: "closed loop (coordinated)".to_owned(),
             rounds: 0,
             seconds: 0.0,
             saturated: false,
+            saturation: None,
             rtt_ns: Latency::default(),
             service_ns: None,
             lateness_ns: None,

@@ -203,6 +203,38 @@ fn a_stream_with_a_wrong_byte_is_1() {
     peer.join().expect("the peer");
 }
 
+/// A stream that brings what nobody sent is no echo, and whatever it goes on to say is not listed.
+#[test]
+fn a_stream_that_is_no_echo_is_1_and_says_so_once() {
+    use std::io::Write;
+    let chargen = SOCKKIT.serve(&["chargen@tcp://127.0.0.1:0"]);
+    let banner = |mut peer: std::net::TcpStream| {
+        peer.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n").expect("a banner");
+        peer.read_exact(&mut [0; 64]).expect("a message");
+        peer.write_all(b"Invalid SSH identification string.\r\n").expect("a complaint");
+        let _ = peer.read_to_end(&mut Vec::new());
+    };
+    let twice = |mut peer: std::net::TcpStream| {
+        let mut message = [0; 64];
+        peer.read_exact(&mut message).expect("a message");
+        peer.write_all(&[message, message].concat()).expect("too much");
+        let _ = peer.read_to_end(&mut Vec::new());
+    };
+    let (banner, twice) = (tcp_peer(banner), tcp_peer(twice));
+    for (url, what) in [
+        (chargen.url("tcp"), "64 bytes came that were never sent"),
+        (&*banner.0, "64 bytes came that were never sent"),
+        (&*twice.0, "more came than was sent"),
+    ] {
+        let (code, stdout, stderr) = parts(&SOCKKIT.run(&["ping", url, "-c", "9", "-i", "10ms"]));
+        assert_eq!(code, Some(1), "{stdout}{stderr}");
+        let why = format!("{what} (this is no echo server, or one that has lost its place)");
+        assert_eq!(stderr, format!("sockkit: wrong answer from {url}: {why}\n"));
+        assert!(stdout.lines().count() < 12, "{stdout}");
+    }
+    [banner.1, twice.1].into_iter().for_each(|peer| peer.join().expect("the peer"));
+}
+
 /// A queue that is full refuses, and what was refused was never sent.
 #[test]
 fn a_full_queue_is_told_from_loss() {

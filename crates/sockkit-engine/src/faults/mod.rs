@@ -50,7 +50,8 @@ pub struct Faults {
     pub reset_after: Option<NonZeroU64>,
     /// Bytes after which a connection is half-closed, and read no more than to throw away what comes.
     pub close_after: Option<NonZeroU64>,
-    /// Connections that are accepted and read, and never answered.
+    /// Connections that are accepted and read, and never answered. They do not end with their peer, but when they have been
+    /// idle for too long, or with the server.
     pub hang: Share,
     /// Connections that are reset as soon as they are accepted.
     pub refuse: Share,
@@ -63,6 +64,11 @@ pub struct Faults {
 pub struct Share(f64);
 
 impl Share {
+    /// It as a number from 0 to 1.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+
     /// A share from 0 to 1; `None` for anything else.
     pub fn new(share: f64) -> Option<Self> {
         (0.0..=1.0).contains(&share).then_some(Self(share))
@@ -82,35 +88,35 @@ pub struct Delay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "as the fields of Faults")]
 pub enum Fault {
-    Delay,
+    Refuse,
+    Hang,
     Drop,
-    Duplicate,
-    Reorder,
     Corrupt,
     Truncate,
+    Duplicate,
+    Reorder,
+    Delay,
     Chunk,
     Rate,
     ResetAfter,
     CloseAfter,
-    Hang,
-    Refuse,
 }
 
 impl Fault {
-    /// All of them, in the order in which they are listed to people.
+    /// All of them, in the order in which they strike and are listed to people.
     pub const ALL: [Self; 12] = [
-        Self::Delay,
+        Self::Refuse,
+        Self::Hang,
         Self::Drop,
-        Self::Duplicate,
-        Self::Reorder,
         Self::Corrupt,
         Self::Truncate,
+        Self::Duplicate,
+        Self::Reorder,
+        Self::Delay,
         Self::Chunk,
         Self::Rate,
         Self::ResetAfter,
         Self::CloseAfter,
-        Self::Hang,
-        Self::Refuse,
     ];
 
     /// Its name: `reset-after`.
@@ -141,6 +147,20 @@ impl Fault {
             Self::Chunk | Self::Rate => traits.framing == Framing::Stream,
             Self::ResetAfter | Self::CloseAfter | Self::Hang | Self::Refuse => {
                 traits.session == Session::Connected
+            }
+        }
+    }
+
+    /// In words, on which transports it can strike.
+    pub fn scope(self) -> &'static str {
+        match self {
+            Self::Delay | Self::Corrupt => "everything",
+            Self::Drop | Self::Duplicate | Self::Reorder | Self::Truncate => {
+                "messages: datagrams and seqpacket"
+            }
+            Self::Chunk | Self::Rate => "streams",
+            Self::ResetAfter | Self::CloseAfter | Self::Hang | Self::Refuse => {
+                "connections: streams and seqpacket"
             }
         }
     }

@@ -391,26 +391,26 @@ impl Desk<'_> {
         let (books, shared, count) = (self.books, self.books.shared, datagram.count());
         books.counters.bytes.received.add(datagram.length as u64);
         books.counters.messages.received.add(count as u64);
-        if shared.logs_peers {
-            self.log(&datagram);
-        }
         let inet = datagram.source.inet();
-        if let Err(reason) = self.admit(&datagram, inet) {
-            books.dropped(reason, count);
-            return Verdict::Nothing;
-        }
-        let Datagram { buffer, length, segment, source, .. } = datagram;
-        // What is over the rate is what came last.
-        let admitted = match inet {
-            Some(inet) => (0..count).take_while(|_| rate.allow(inet.ip(), self.now)).count(),
-            None => count,
+        let (admitted, reason) = match (self.admit(&datagram, inet), inet) {
+            (Err(reason), _) => (0, reason),
+            // What is over the rate is what came last.
+            (Ok(()), Some(source)) => {
+                let allowed = (0..count).take_while(|_| rate.allow(source.ip(), self.now)).count();
+                (allowed, DropReason::RateLimit)
+            }
+            (Ok(()), None) => (count, DropReason::RateLimit),
         };
+        if shared.logs_peers {
+            self.log(&datagram, admitted, reason);
+        }
         if admitted < count {
-            books.dropped(DropReason::RateLimit, count - admitted);
+            books.dropped(reason, count - admitted);
         }
         if admitted == 0 {
             return Verdict::Nothing;
         }
+        let Datagram { buffer, length, segment, source, .. } = datagram;
         let length = length.min(admitted * segment);
         let occasion =
             Occasion { peer: &Source(source), host: &shared.host, now: self.wall, framing: Framing::Message };
@@ -423,12 +423,14 @@ impl Desk<'_> {
         Verdict::Nothing
     }
 
-    fn log(&self, datagram: &Datagram<'_>) {
+    /// Tells of each, and of those behind the first `admitted` why they are dropped.
+    fn log(&self, datagram: &Datagram<'_>, admitted: usize, reason: DropReason) {
         let peer = &Source(datagram.source).address();
         let ends = (1..datagram.count()).map(|_| datagram.segment);
         let last = datagram.length - ends.clone().sum::<usize>();
-        for length in ends.chain([last]) {
-            self.books.shared.observer.event(&Event::Datagram { peer, length });
+        for (place, length) in ends.chain([last]).enumerate() {
+            let dropped = (place >= admitted).then_some(reason);
+            self.books.shared.observer.event(&Event::Datagram { peer, length, dropped });
         }
     }
 

@@ -116,7 +116,7 @@ impl Books {
         self.is_paced.then_some(&self.response)
     }
 
-    /// How much later than scheduled messages were sent. `None` without a pace.
+    /// How much later than scheduled those messages were sent. `None` without a pace.
     pub fn lateness(&self) -> Option<&RoundTrips> {
         self.is_paced.then_some(&self.lateness)
     }
@@ -162,9 +162,6 @@ impl Books {
         let number = self.tracker.next() + 1;
         *self.place(number) = Recent { number, sent_ns: times.sent_ns, rtt_ns: None };
         self.tracker.sent(times);
-        if self.is_paced {
-            self.lateness.add(times.sent_ns.saturating_sub(times.due_ns));
-        }
         if self.tracker.waiting() > WAITING_MAX
             && let Some(oldest_ns) = self.tracker.oldest_sent_ns()
         {
@@ -212,6 +209,7 @@ impl Books {
                 self.round_trips.add(rtt_ns);
                 if self.is_paced {
                     self.response.add(now_ns.saturating_sub(times.due_ns));
+                    self.lateness.add(times.sent_ns.saturating_sub(times.due_ns));
                 }
                 self.vary(sequence + 1, rtt_ns);
                 let verdict = Verdict::Intact { late, reordered };
@@ -332,7 +330,8 @@ mod tests {
     #[test]
     fn response_counts_from_the_schedule_and_service_from_the_send() {
         let (mut books, content) = books(200);
-        send(&mut books, &[0, 250]);
+        // The third is never answered: it has no round trip, and its lateness would explain none.
+        send(&mut books, &[0, 250, 600]);
         for (number, at_ms) in [(1, 10), (2, 260)] {
             books.came(&content, &message(&content, number), at_ms * MS);
         }

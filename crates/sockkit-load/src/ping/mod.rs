@@ -152,6 +152,9 @@ pub struct Pinged {
     pub skipped: u64,
     /// What ended it before its time, other than a wish.
     pub failure: Option<Error>,
+    /// A stream brought something else than what was sent, or more: it ended there, because nothing behind it could be told
+    /// apart.
+    pub out_of_step: bool,
 }
 
 #[cfg(test)]

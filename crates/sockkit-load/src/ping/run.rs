@@ -11,7 +11,7 @@ use super::books::Books;
 use super::pulse::{PULSE, Pulse};
 use super::schedule::{Schedule, Step};
 use super::wire::{Came, SLICE, Sent, Wire};
-use super::{Ping, PingObserver, Pinged, Wish};
+use super::{Ping, PingObserver, Pinged, Reply, Wish};
 use crate::clock::nanos;
 use crate::message::Content;
 use crate::timer::ExactSleep;
@@ -43,11 +43,16 @@ pub fn ping(endpoint: Endpoint, ping: &Ping, observer: &mut dyn PingObserver) ->
         observer,
         failure: None,
         ending: false,
+        answers: 0,
+        out_of_step: false,
         look_ns: 0,
         pulse: Pulse::new(),
     };
     Ok(run.run(options))
 }
+
+/// Bytes from which on a message has two numbers that no single wrong byte makes unknown.
+const KNOWN_MIN: usize = 8;
 
 struct Run<'a> {
     wire: Wire,
@@ -57,6 +62,9 @@ struct Run<'a> {
     failure: Option<Error>,
     /// It ends now.
     ending: bool,
+    /// Messages that a stream has brought.
+    answers: u64,
+    out_of_step: bool,
     /// When to ask the observer next.
     look_ns: u64,
     pulse: Pulse,
@@ -90,6 +98,7 @@ impl Run<'_> {
             skipped: self.schedule.skipped(),
             books: self.books,
             failure: self.failure,
+            out_of_step: self.out_of_step,
         }
     }
 
@@ -172,6 +181,9 @@ impl Run<'_> {
             Came::Message { at_ns } => {
                 let reply = self.books.came(self.wire.content(), self.wire.answer(), at_ns);
                 self.observer.replied(&reply);
+                if self.wire.is_stream() && self.is_out_of_step(&reply) {
+                    (self.out_of_step, self.ending) = (true, true);
+                }
                 return true;
             }
             Came::Part => {}
@@ -185,6 +197,15 @@ impl Run<'_> {
             Came::Failed(error) => self.fail("receive from", &error),
         }
         false
+    }
+
+    /// Whether a stream brings something else than echoes, so that none will be found in it any more: an answer that is
+    /// not known by either of its numbers, or more answers than messages. (Of messages that are too short for two numbers,
+    /// one wrong byte may be all that is wrong.)
+    fn is_out_of_step(&mut self, reply: &Reply) -> bool {
+        self.answers += 1;
+        let is_unknown = reply.number.is_none() && reply.bytes >= KNOWN_MIN;
+        is_unknown || self.answers > self.books.counters().sent
     }
 
     /// Whether an error is about one message, and the next may fare better: so it is where there is no connection, but

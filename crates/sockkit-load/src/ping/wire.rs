@@ -133,6 +133,11 @@ impl Wire {
         }
     }
 
+    /// Whether bytes come without bounds, so that only their count tells messages apart.
+    pub(super) fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
     /// Whether nothing is left to be sent of the last message.
     pub(super) fn has_sent(&self) -> bool {
         self.out_sent == self.out.len()

@@ -18,6 +18,10 @@ Examples:
   seq 1000 | sockkit connect --unix-dgram /tmp/d   a datagram a line, a line a reply
   sockkit connect --tcp :6379 -m PING --expect +PONG --retry-for 10s
                                                    wait until the server answers
+  sockkit connect --tcp :80 --crlf -m $'GET / HTTP/1.0\\nHost: localhost\\n' --expect ' 200 '
+                                                   a request of several lines is one -m
+  sockkit connect --tcp :80 --expect ' 200 ' < request
+                                                   or a file
 
 Messages. A datagram or seqpacket socket carries one message for each -m or each line of stdin, and each \
 reply is printed as one line. A stream carries stdin byte for byte; a message of -m is a line there, so \

@@ -11,11 +11,12 @@ use crate::units;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct FaultSpec {
     pub(crate) fault: Fault,
-    amount: Amount,
+    pub(crate) amount: Amount,
 }
 
+/// How much of a fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Amount {
+pub(crate) enum Amount {
     Delay(Delay),
     Share(Share),
     Bytes(NonZeroUsize),
@@ -26,7 +27,8 @@ impl FaultSpec {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         let Some(fault) = Fault::ALL.into_iter().find(|fault| fault.name() == name) else {
             let known = Fault::ALL.map(Fault::name).join(", ");
-            return Err(format!("no fault is called {name:?} (there are {known})"));
+            let meant = nearest(name).map_or_else(String::new, |fault| format!("did you mean {fault}? "));
+            return Err(format!("no fault is called {name:?} ({meant}there are {known})"));
         };
         if value.is_empty() {
             return Err(format!("{name} of how much? write {}", example(fault)));
@@ -70,6 +72,16 @@ impl FaultSpec {
         }
     }
 }
+
+/// The name that looks most like one, if any does.
+fn nearest(name: &str) -> Option<&'static str> {
+    let alike = |known: &&str| strsim::normalized_damerau_levenshtein(name, known);
+    let best = Fault::ALL.map(Fault::name).into_iter().max_by(|a, b| alike(a).total_cmp(&alike(b)))?;
+    (alike(&best) >= ALIKE).then_some(best)
+}
+
+/// From here on two names look alike, where 1 is the same.
+const ALIKE: f64 = 0.6;
 
 fn example(fault: Fault) -> &'static str {
     match fault {
@@ -157,9 +169,13 @@ mod tests {
         let error = |text| FaultSpec::parse(text).unwrap_err();
         assert_eq!(
             error("dorp=1%"),
-            "no fault is called \"dorp\" (there are delay, drop, duplicate, reorder, corrupt, truncate, chunk, rate, \
-             reset-after, close-after, hang, refuse)"
+            "no fault is called \"dorp\" (did you mean drop? there are refuse, hang, drop, corrupt, truncate, duplicate, \
+             reorder, delay, chunk, rate, reset-after, close-after)"
         );
+        for (typed, meant) in [("dup", None), ("delays", Some("delay")), ("reset_after", Some("reset-after"))]
+        {
+            assert_eq!(nearest(typed), meant, "{typed}");
+        }
         assert_eq!(error("drop"), "drop of how much? write drop=1%");
         assert_eq!(error("drop=2"), "\"2\" is no share: write 1%, 0.5% or 0.01");
         for bad in [

@@ -22,7 +22,7 @@ pub(crate) use compare::{CompareArgs, FailIf, SavedArgs, Typed};
 #[cfg(test)]
 pub(crate) use connect::regex;
 pub(crate) use connect::{ConnectArgs, Expectation, Framing};
-pub(crate) use fault::FaultSpec;
+pub(crate) use fault::{Amount, FaultSpec};
 pub(crate) use outputs::{OutputArgs, Place};
 pub(crate) use ping::PingArgs;
 pub(crate) use promise::{Figure, Promise, Term};

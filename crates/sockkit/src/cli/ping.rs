@@ -28,8 +28,9 @@ is left out, and counted.
 The summary. lost: never answered. late ones are among the received. refused by a full queue: the kernel did \
 not take the message, so it was not sent and cannot be lost. A percentile stands only if enough replies \
 carry it. jitter is the mean absolute difference between the round trips of two messages that were sent one \
-after the other and both answered. These figures count from the actual send. Where sockkit itself was late, \
-by more than a tenth of the median, the response times from the scheduled send stand in a line of their own.
+after the other and both answered. These figures count from the actual send. Where sockkit itself sent \
+late, by more than 1 ms and a tenth of the median on average, round trips counted from when each should have \
+been sent stand in a line of their own.
 
 The pace is kept from the start: message k is due k - 1 intervals after the first, however long the others \
 took, and one that is late is sent at once. Who was stopped for more than a second skips what was due then. \
@@ -43,7 +44,7 @@ stderr.
 
 UDP peers that are not there: a refusal is told in a line, the message counts as lost, and it goes on. If \
 nothing else ever came, the code is 3. A stream that ends is an error (5), after the summary; so is a wrong \
-byte (1).";
+byte (1). A stream that brings something else than what was sent, or more, is no echo, and ends the run there (1).";
 
 /// Time round trips to an echo server
 ///

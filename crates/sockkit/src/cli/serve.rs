@@ -28,7 +28,8 @@ Addresses:
 const FAULTS: &str = "\
 Faults, in the order in which they strike (a share is 1%, 0.5% or 0.01):
   refuse=1%           connections: this share is reset as soon as it is accepted
-  hang=1%             connections: this share is read and never answered
+  hang=1%             connections: this share is read, never answered, and stays open until
+                      --idle-timeout, also when the peer has ended its side
   drop=1%             messages (datagrams and seqpacket): no answer
   corrupt=0.1%        answers (messages, or pieces of a stream as they were read): one byte is changed
   truncate=1%         messages: the answer is one byte or more too short; one is left

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use sockkit_stats::Estimate;
-use sockkit_stats::result::{Document, Metric, Verdict, Word};
+use sockkit_stats::result::{Arm, Counters, Document, Metric, Mode, Verdict, Word};
 
 use super::{figures, letters};
 
@@ -187,6 +187,19 @@ fn why(verdict: &Verdict) -> String {
             format!("; a difference of {} or more would likely have been seen", figures::percent(detectable))
         }
         (None, _) => String::new(),
+    }
+}
+
+/// What has to stand behind a rate that is of what was sent, where that need not have arrived.
+pub(crate) fn arrived(arm: &Arm) -> Option<String> {
+    let Counters { sent, received, lost, .. } = arm.counters;
+    match (arm.mode, received) {
+        (Mode::Send, None) => Some(" sent; how much of it arrived is not known".to_owned()),
+        (Mode::Send, Some(received)) if lost > 0 => {
+            let share = figures::percent(received as f64 / sent.max(1) as f64);
+            Some(format!(" sent, of which {share} arrived"))
+        }
+        _ => None,
     }
 }
 

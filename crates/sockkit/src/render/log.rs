@@ -87,7 +87,11 @@ impl Observer for Log {
     fn event(&self, event: &Event<'_>) {
         let line = match event {
             Event::Opened { peer } => format!("Got connection from {peer}"),
-            Event::Datagram { peer, length } => format!("Got {} from {peer}", bytes(*length as u64)),
+            Event::Datagram { peer, length, dropped } => {
+                let length = bytes(*length as u64);
+                let dropped = dropped.map(|reason| format!(": dropped ({})", reason.name()));
+                format!("Got {length} from {peer}{}", dropped.unwrap_or_default())
+            }
             Event::Refused { peer, reason } => format!("Refused {peer}: {}", reason.name()),
             Event::Closed { peer, received, sent, duration, reason } => format!(
                 "Closed {peer}: received {}, sent {} in {} ({})",

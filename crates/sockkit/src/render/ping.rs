@@ -10,6 +10,9 @@ use super::figures;
 /// The percentiles that are shown.
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
 
+/// Lateness that is shorter is nobody's business, however short the round trips are.
+const LATENESS_NOTABLE_NS: f64 = 1e6;
+
 /// The first line.
 pub(crate) fn opening(url: &str, size: usize) -> String {
     format!("PING {url} {} of data", bytes(size))
@@ -54,7 +57,9 @@ pub(crate) fn summary(url: &str, books: &Books, elapsed: Duration, skipped: u64)
         && let (Some(response), Some(lateness)) = (books.response(), books.lateness())
     {
         let [mean, most] = [lateness.mean_ns(), lateness.max_ns()].map(|ns| figures::optional(ns, millis));
-        lines.push(format!("sent late by {mean} ms on average, {most} at most; from the scheduled send:"));
+        lines.push(format!(
+            "sent late by {mean} ms on average, {most} at most; counted from when each should have been sent:"
+        ));
         lines.push(format!("rtt {}", spread(response)));
     }
     if skipped > 0 {
@@ -76,14 +81,18 @@ pub(crate) fn interim(books: &Books) -> String {
     format!("{received} of {} received, rtt min/p50/max = {min}/{p50}/{max} ms", counters.sent)
 }
 
-/// Whether our own lateness is more than a tenth of what was measured, so that it matters which send is counted from.
+/// Whether our own lateness matters, so that it has to be told which send is counted from.
 pub(crate) fn is_late(books: &Books) -> bool {
-    let typical = |times: &RoundTrips| match times.histogram().estimate(0.5) {
-        Some(p50) => Some(p50.estimate),
-        None => times.mean_ns(),
-    };
-    let late = books.response().and_then(typical).zip(typical(books.round_trips()));
-    late.is_some_and(|(response, service)| response > service * 1.1)
+    let times = books.round_trips();
+    let p50 = times.histogram().estimate(0.5).map(|p50| p50.estimate);
+    let late = books.lateness().and_then(RoundTrips::mean_ns).zip(p50.or(times.mean_ns()));
+    late.is_some_and(|(mean_ns, rtt_ns)| lateness_matters(mean_ns, rtt_ns))
+}
+
+/// The rule: on average more than a millisecond and more than a tenth of the typical round trip. At a slow pace any
+/// machine wakes up some tenths of a millisecond late, which nobody who pings has asked about.
+pub(crate) fn lateness_matters(mean_ns: f64, rtt_ns: f64) -> bool {
+    mean_ns > LATENESS_NOTABLE_NS && mean_ns > rtt_ns / 10.0
 }
 
 fn counters(books: &Books, elapsed: Duration) -> String {
@@ -163,6 +172,12 @@ mod tests {
             reply(URL, &corrupted),
             "1 byte from udp://127.0.0.1:7: seq=? (corrupted: 1 bytes came back of 64)"
         );
+    }
+
+    #[test]
+    fn lateness_matters_that_is_long_and_beside_the_round_trip_too() {
+        let matters = [(0.9e6, 0.1e6), (1.1e6, 0.1e6), (1.1e6, 10.9e6), (1.1e6, 11.1e6)];
+        assert_eq!(matters.map(|(mean, rtt)| lateness_matters(mean, rtt)), [false, true, true, false]);
     }
 
     #[test]

@@ -1,7 +1,13 @@
 //! What a server prints: ready lines, counters, the summary.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
+use sockkit_engine::faults::{Delay, Fault};
 use sockkit_engine::{DropReason, EndReason, FaultCount, LedgerTotals, RefuseReason, Totals};
+
+use super::figures;
+use crate::cli::{Amount, FaultSpec};
 
 /// The line that says that a listener is ready.
 pub(crate) fn listening(url: &str, service: &str, as_json: bool) -> String {
@@ -9,6 +15,22 @@ pub(crate) fn listening(url: &str, service: &str, as_json: bool) -> String {
         true => json!({"event": "listening", "address": url, "service": service}).to_string(),
         false => format!("listening {url} {service}"),
     }
+}
+
+/// The faults in force, in words: `drop 100 %, delay 5 s`.
+pub(crate) fn faults(specs: &[FaultSpec]) -> String {
+    let time = |time: Duration| figures::duration(time.as_nanos() as f64);
+    let words = |spec: &FaultSpec| {
+        let amount = match spec.amount {
+            Amount::Share(share) => figures::percent(share.get()),
+            Amount::Delay(Delay { mean, spread: Duration::ZERO }) => time(mean),
+            Amount::Delay(Delay { mean, spread }) => format!("{} ± {}", time(mean), time(spread)),
+            Amount::Bytes(bytes) if spec.fault == Fault::Rate => figures::throughput(bytes.get() as f64),
+            Amount::Bytes(bytes) => figures::size(bytes.get() as u64),
+        };
+        format!("{} {amount}", spec.fault.name())
+    };
+    specs.iter().map(words).collect::<Vec<_>>().join(", ")
 }
 
 /// Counters as one line of text. What is 0 everywhere is left out, but for the figures everybody asks for.
@@ -144,6 +166,16 @@ mod tests {
         assert_eq!(json["connections"]["refused"]["max_connections_per_peer"], 0);
         assert_eq!(json["messages"]["dropped"]["rate_limit"], 2);
         assert_eq!(json["messages"]["dropped"].as_object().map(Map::len), Some(DropReason::COUNT));
+    }
+
+    #[test]
+    fn faults_read_as_what_they_do() {
+        let specs = ["drop=1", "delay=5", "delay=5ms~1ms", "rate=1MB/s", "chunk=7", "corrupt=0.1%"];
+        let specs = specs.map(|spec| FaultSpec::parse(spec).unwrap());
+        assert_eq!(
+            faults(&specs),
+            "drop 100 %, delay 5.00 s, delay 5.00 ms ± 1.00 ms, rate 1.00 MB/s, chunk 7 B, corrupt 0.1 %"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use sockkit_stats::result::{self, Counters, Mode};
 
 use super::judge;
 use crate::command::info::Sysctls;
-use crate::command::measure::Round;
+use crate::command::measure::{self, NOBODY_TELLS, Round};
 use crate::exit::Mismatch;
 use crate::render::figures;
 
@@ -27,8 +27,9 @@ const NOTABLE_LOSS: f64 = 0.01;
 /// Who was too slow in a round, if anybody was.
 pub(super) fn of_round(round: &Round, pacing: Pacing) -> Option<String> {
     let Pacing::Open { rate_per_s, .. } = pacing else { return None };
-    if let Some(saturation) = round.saturation {
-        return Some(saturation.to_string());
+    if round.saturation.is_some() {
+        // How, is in the arm.
+        return Some("SATURATED: response and service times are withheld".to_owned());
     }
     let (why, _) = judge::overload(&round.outcome)?;
     let rate = figures::rate(rate_per_s);
@@ -39,7 +40,8 @@ pub(super) fn of_round(round: &Round, pacing: Pacing) -> Option<String> {
 
 /// What all rounds of an arm have in common. `answers` are those whose time was taken.
 pub(super) fn of_arm(arm: &result::Arm, answers: u64) -> Vec<String> {
-    let mut notes = Vec::from_iter(losses(&arm.counters).into_iter().chain(short_queue(arm)));
+    let unknown = measure::nobody_tells(arm).then(|| NOBODY_TELLS.to_owned());
+    let mut notes = Vec::from_iter(losses(arm).into_iter().chain(unknown).chain(short_queue(arm)));
     let withheld: Vec<_> = withheld(arm)
         .map(|(name, quantile)| format!("{name} (it takes {})", judge::needed(quantile)))
         .collect();
@@ -67,13 +69,17 @@ fn short_queue(arm: &result::Arm) -> Option<String> {
     })
 }
 
-/// Losses that make the round trips those of the survivors.
-fn losses(counters: &Counters) -> Option<String> {
-    let Counters { sent, lost, .. } = *counters;
+/// Losses that make the round trips those of the survivors, or one way the rate that of what was only sent.
+fn losses(arm: &result::Arm) -> Option<String> {
+    let Counters { sent, lost, .. } = arm.counters;
     let share = lost as f64 / sent.max(1) as f64;
     (share >= NOTABLE_LOSS).then(|| {
         let (lost, sent) = (figures::count(lost), figures::count(sent));
-        format!("{lost} of {sent} messages were lost: the round trips are those of the others")
+        let what = match arm.mode {
+            Mode::Send => "the rate is that of all that was sent",
+            _ => "the round trips are those of the others",
+        };
+        format!("{lost} of {sent} messages were lost: {what}")
     })
 }
 

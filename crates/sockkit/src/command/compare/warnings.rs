@@ -11,6 +11,7 @@ use sockkit_stats::result::{Arm, Document, Metric};
 use super::conduct::{Course, Findings, Stopped};
 use super::fairness;
 use crate::cli::Placement;
+use crate::command::measure::{self, NOBODY_TELLS};
 use crate::render::figures;
 
 /// Samples without which a round has no p99 with an interval.
@@ -31,6 +32,8 @@ enum Warning {
     Trouble { arm: String, what: Vec<String> },
     /// The generator did not keep its schedule.
     Saturated { arm: String },
+    /// What was sent may not have arrived.
+    NobodyTells { arm: String },
     /// A percentile is missing because rounds are short.
     NoP99 { arms: Vec<String>, rounds: f64 },
     /// The server's cost is not known.
@@ -84,6 +87,7 @@ impl fmt::Display for Warning {
                 "{arm}: SATURATED: the load generator could not keep its schedule, so that percentiles are withheld; \
                  try a lower --rate, more --connections or --threads"
             ),
+            Self::NobodyTells { arm } => write!(f, "{arm}: {NOBODY_TELLS}"),
             Self::NoP99 { arms, rounds } => write!(
                 f,
                 "p99 is withheld for {}: a round of {} has fewer than {P99_SAMPLES} samples; try a longer --duration, \
@@ -157,6 +161,9 @@ fn of_arm(arm: &Arm, name: &str) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if arm.saturated {
         warnings.push(Warning::Saturated { arm: name.to_owned() });
+    }
+    if measure::nobody_tells(arm) {
+        warnings.push(Warning::NobodyTells { arm: name.to_owned() });
     }
     let counters = &arm.counters;
     let counted = [

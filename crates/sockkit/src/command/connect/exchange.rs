@@ -158,11 +158,15 @@ impl Exchange {
         !self.input_ended && !self.cannot_send && !knocks
     }
 
+    /// Whether the next message waits for an expectation to be met.
+    pub(super) fn is_held_back(&self) -> bool {
+        let behind = self.expectations.len().min(usize::try_from(self.messages_sent).unwrap_or(usize::MAX));
+        self.rules.in_step && self.expectations.met() < behind
+    }
+
     /// Whether the next message may go now.
     pub(super) fn may_send(&self, now: Duration) -> bool {
-        let behind = self.expectations.len().min(usize::try_from(self.messages_sent).unwrap_or(usize::MAX));
-        let in_step = !self.rules.in_step || self.expectations.met() >= behind;
-        in_step
+        !self.is_held_back()
             && now >= self.not_before
             && !self.cannot_send
             && !self.pace.as_ref().is_some_and(Pace::is_full)

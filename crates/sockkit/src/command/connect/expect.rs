@@ -10,6 +10,9 @@ use crate::cli::Expectation;
 /// what was hoped for, and must not fill our memory while we hope.
 pub(super) const SEARCHED_MAX: usize = 1 << 20;
 
+/// How many replies an error shows.
+const REPLIES_MAX: usize = 3;
+
 /// How much of an answer an error shows.
 const SHOWN_MAX: usize = 200;
 
@@ -18,8 +21,10 @@ const SHOWN_MAX: usize = 200;
 pub(super) struct Expectations {
     list: Vec<Expectation>,
     met: usize,
-    /// Of a stream: what came since the last match.
+    /// Of a stream: what came since the last match. Elsewhere: the replies that are something else.
     unmatched: Vec<u8>,
+    /// Where each of those replies ends.
+    ends: Vec<usize>,
     /// Up to here `unmatched` is known not to contain the text that is awaited.
     searched: usize,
     /// Something came after the last match, and not merely along with it.
@@ -32,7 +37,7 @@ pub(super) struct Otherwise;
 
 impl Expectations {
     pub(super) fn new(list: Vec<Expectation>) -> Self {
-        Self { list, met: 0, unmatched: Vec::new(), searched: 0, otherwise: false }
+        Self { list, met: 0, unmatched: Vec::new(), ends: Vec::new(), searched: 0, otherwise: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -66,7 +71,10 @@ impl Expectations {
             Expectation::Regex(regex) => regex.is_match(reply),
         };
         if !meets {
-            self.unmatched.extend_from_slice(&reply[..reply.len().min(SEARCHED_MAX)]);
+            if self.ends.len() < REPLIES_MAX {
+                self.unmatched.extend_from_slice(&reply[..reply.len().min(SEARCHED_MAX)]);
+                self.ends.push(self.unmatched.len());
+            }
             self.otherwise = true;
             return Err(Otherwise);
         }
@@ -157,8 +165,19 @@ impl Expectations {
             all => format!(" ({} of {all})", self.met + 1),
         };
         let nothing = self.unmatched.is_empty() && !self.otherwise;
-        let got = if nothing { "nothing".to_owned() } else { quote(&self.unmatched) };
+        let got = if nothing { "nothing".to_owned() } else { self.got() };
         format!("expected {expected}{which}, got {got}")
+    }
+
+    /// What came of a stream, or each reply by itself.
+    fn got(&self) -> String {
+        if self.ends.is_empty() {
+            return quote(&self.unmatched);
+        }
+        let starts = std::iter::once(&0).chain(&self.ends);
+        let replies: Vec<_> =
+            starts.zip(&self.ends).map(|(&start, &end)| quote(&self.unmatched[start..end])).collect();
+        replies.join(" and ")
     }
 }
 
@@ -207,6 +226,10 @@ mod tests {
         awaited.message(b"a").unwrap();
         assert_eq!(awaited.message(b"a\x00\xff\n"), Err(Otherwise));
         assert_eq!(awaited.complaint(), r#"expected "b" (2 of 2), got "a\0\xff\n""#);
+        // What else comes with it is another reply, and no more than a few are kept.
+        (0..9).for_each(|_| assert_eq!(awaited.message(b"hello"), Err(Otherwise)));
+        let three = r#"expected "b" (2 of 2), got "a\0\xff\n" and "hello" and "hello""#;
+        assert_eq!(awaited.complaint(), three);
     }
 
     #[test]

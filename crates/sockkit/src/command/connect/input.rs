@@ -105,6 +105,14 @@ impl Input {
         }
     }
 
+    /// How many messages were not taken yet, where that is known.
+    pub(super) fn left(&self) -> Option<usize> {
+        match &self.source {
+            Source::Messages(messages) => Some(messages.len()),
+            Source::Stdin(_) => None,
+        }
+    }
+
     /// What the message taken last is called: `line 3 of stdin`.
     pub(super) fn name(&self) -> String {
         match (&self.source, self.framing) {

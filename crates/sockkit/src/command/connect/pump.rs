@@ -116,7 +116,22 @@ impl<'a> Pump<'a> {
             // Nobody waited for an answer, but that one datagram was refused is known.
             return Err(self.error("send to", &error).into());
         }
-        explain(verdict, &self.endpoint.url(), &self.exchange, self.failure.take())
+        let unsent = self.unsent();
+        explain(verdict, &self.endpoint.url(), &self.exchange, unsent.as_deref(), self.failure.take())
+    }
+
+    /// What was not sent because it waits for an expectation, if there is anything.
+    fn unsent(&self) -> Option<String> {
+        if !self.loaded || !self.exchange.is_held_back() {
+            return None;
+        }
+        Some(match self.input.left().map(|left| left + 1) {
+            Some(1) => "1 message is still unsent, since it waits for this expectation".to_owned(),
+            Some(several) => {
+                format!("{several} messages are still unsent, since they wait for this expectation")
+            }
+            None => "the rest of stdin is still unsent, since it waits for this expectation".to_owned(),
+        })
     }
 
     /// Gets the next message ready, if stdin has brought one.

@@ -10,17 +10,23 @@ use crate::exit::Mismatch;
 /// The end of our side may be what made the peer close before it had answered.
 const HANG_UP: &str = "our side was closed already; some peers hang up then: --no-half-close";
 
-/// The verdict as a result, with the words for stderr. `failure` is what broke, if something did.
+/// The verdict as a result, with the words for stderr. `unsent` is what waits for an expectation, `failure` is what broke,
+/// if anything does or did.
 pub(super) fn explain(
     verdict: Verdict,
     peer: &str,
     exchange: &Exchange,
+    unsent: Option<&str>,
     failure: Option<Error>,
 ) -> Result<()> {
     let expectations = exchange.expectations();
     let late = |why: String| Error::new(ErrorKind::TimedOut, "finish the exchange with", peer, why);
+    let complaint = || match unsent {
+        Some(unsent) => format!("{} ({unsent})", expectations.complaint()),
+        None => expectations.complaint(),
+    };
     let hoped = || match expectations.is_pending() {
-        true => format!(": {}", expectations.complaint()),
+        true => format!(": {}", complaint()),
         false => String::new(),
     };
     Err(match verdict {
@@ -31,9 +37,7 @@ pub(super) fn explain(
                 Then::Closed => " and then the end",
                 Then::Nothing => " and then nothing in time",
             };
-            return Err(
-                Mismatch(format!("wrong answer from {peer}: {}{then}", expectations.complaint())).into()
-            );
+            return Err(Mismatch(format!("wrong answer from {peer}: {}{then}", complaint())).into());
         }
         Verdict::NoReply(linger) => {
             let why = format!("no reply within {}", format_duration(linger));
@@ -74,7 +78,7 @@ mod tests {
                 run.half_closed();
             }
             run.end_peer(Duration::ZERO);
-            let error = explain(Verdict::ClosedEarly, "tcp://h:1", &run, None).unwrap_err();
+            let error = explain(Verdict::ClosedEarly, "tcp://h:1", &run, None, None).unwrap_err();
             let text = "cannot receive from tcp://h:1: it closed early: expected \"a\", got nothing";
             let advice = if half_close { format!(" ({HANG_UP})") } else { String::new() };
             assert_eq!(error.to_string(), format!("{text}{advice}"));

@@ -15,7 +15,7 @@ pub(crate) use arms::{Arm, arms};
 pub(crate) use embedded::usage;
 pub(crate) use environment::Survey;
 pub(crate) use placement::has_two_processors;
-pub(crate) use record::Recorder;
+pub(crate) use record::{NOBODY_TELLS, Recorder, nobody_tells};
 pub(crate) use repeat::{command, seed};
 pub(crate) use round::{Round, Setup, engine, round};
 #[cfg(test)]

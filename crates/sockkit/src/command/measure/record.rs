@@ -14,6 +14,15 @@ use sockkit_stats::{Estimate, Histogram, summarise};
 use super::arms::Arm;
 use super::round::{Round, Setup};
 
+/// What a reader should know where [`nobody_tells`].
+pub(crate) const NOBODY_TELLS: &str = "how much of what was sent has arrived is not known: the peer answers nothing, \
+                                       and only its own counters tell";
+
+/// Whether it is not known how much of what was sent one way has arrived.
+pub(crate) fn nobody_tells(arm: &result::Arm) -> bool {
+    arm.mode == Mode::Send && arm.counters.received.is_none()
+}
+
 /// Gathers the rounds of one arm.
 #[derive(Debug)]
 pub(crate) struct Recorder {
@@ -37,10 +46,12 @@ impl Recorder {
             connections: arm.connections as u64,
             depth: arm.depth as u64,
             mode: workload.mode,
+            verify: is_compared(workload.mode).then_some(workload.verify),
             pacing: pacing(workload.mode, workload.pacing),
             rounds: 0,
             seconds: 0.0,
             saturated: false,
+            saturation: None,
             rtt_ns: Latency::default(),
             service_ns: None,
             lateness_ns: None,
@@ -69,6 +80,7 @@ impl Recorder {
         arm.address = Some(outcome.address.clone());
         arm.options = outcome.options.clone();
         arm.saturated |= round.saturation.is_some();
+        arm.saturation = arm.saturation.take().or(round.saturation.map(|it| it.reason()));
         arm.counters += outcome.counters;
         self.response.merge(&outcome.response);
         merge(&mut self.service, outcome.service.as_ref());
@@ -190,6 +202,11 @@ fn merge(all: &mut Option<Histogram>, one: Option<&Histogram>) {
     }
 }
 
+/// Whether a message comes back, so that it can be compared with what was sent.
+fn is_compared(mode: Mode) -> bool {
+    matches!(mode, Mode::Ping | Mode::Echo | Mode::Connect)
+}
+
 /// How messages were sent, in words. One way, nothing waits for an answer, so there is no loop to be closed.
 fn pacing(mode: Mode, pacing: Pacing) -> String {
     match (pacing, mode) {
@@ -293,6 +310,8 @@ mod tests {
         recorder.add(&late);
         let arm = recorder.finish();
         assert!(arm.saturated);
+        let reason = "the load generator itself was 500 µs late at p50, where the response time was 1.00 ms";
+        assert_eq!(arm.saturation.as_deref(), Some(reason));
         assert_eq!((arm.rtt_ns, arm.histogram), (Latency::default(), None));
         assert!(arm.samples[0].p50.is_some() && arm.samples[1].p50.is_none());
         assert!(arm.lateness_ns.is_some() && arm.rate_per_s.is_some());

@@ -33,25 +33,30 @@ pub(crate) enum Saturation {
     Lateness { quantile: f64, lateness_ns: u64, response_ns: u64 },
 }
 
-impl fmt::Display for Saturation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Capacity { completed, scheduled, each_ns } => write!(
-                f,
-                "SATURATED: {} of {} messages that were due came to an end, and at {} of processor time each the load \
-                 generator could not have sent them all",
+impl Saturation {
+    /// What happened, in words.
+    pub(crate) fn reason(self) -> String {
+        match self {
+            Self::Capacity { completed, scheduled, each_ns } => format!(
+                "{} of {} messages that were due came to an end, and at {} of processor time each the load generator \
+                 could not have sent them all",
                 figures::count(completed),
                 figures::count(scheduled),
                 figures::duration(each_ns),
             ),
-            Self::Lateness { quantile, lateness_ns, response_ns } => write!(
-                f,
-                "SATURATED: the load generator itself was {} late at p{}, which is {} of the response time there",
+            Self::Lateness { quantile, lateness_ns, response_ns } => format!(
+                "the load generator itself was {} late at p{}, where the response time was {}",
                 figures::duration(lateness_ns as f64),
                 quantile * 100.0,
-                figures::percent(lateness_ns as f64 / response_ns.max(1) as f64),
+                figures::duration(response_ns as f64),
             ),
         }
+    }
+}
+
+impl fmt::Display for Saturation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SATURATED: {}", self.reason())
     }
 }
 

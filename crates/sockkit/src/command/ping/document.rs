@@ -7,7 +7,7 @@ use sockkit_core::Endpoint;
 use sockkit_load::{Ping, Pinged, RoundTrips};
 use sockkit_stats::Estimate;
 use sockkit_stats::result::{
-    Arm, Cost, Counters, Document, Environment, Latency, Mode, Options, SCHEMA, Spread,
+    Arm, Cost, Counters, Document, Environment, Latency, Mode, Options, SCHEMA, Spread, Verify,
 };
 
 use super::watch::End;
@@ -44,10 +44,12 @@ impl Story {
             connections: 1,
             depth: 1,
             mode: Mode::Ping,
+            verify: Some(Verify::Full),
             pacing: pacing(ping),
             rounds: 1,
             seconds: 0.0,
             saturated: false,
+            saturation: None,
             rtt_ns: Latency::default(),
             service_ns: None,
             lateness_ns: None,
@@ -143,8 +145,8 @@ fn warnings(pinged: &Pinged, end: &End) -> Vec<String> {
     }
     if render::is_late(&pinged.books) {
         warnings.push(
-            "Messages were sent so much later than scheduled that the response times (spread.response_ns) differ \
-             from the round trips by more than a tenth."
+            "Messages were sent so late that it matters from when round trips are counted: here it is from the actual \
+             send."
                 .to_owned(),
         );
     }

@@ -14,7 +14,12 @@ use crate::render::figures::percent;
 /// How it went, the worst first: the peer broke off, said something wrong, or nothing; then a signal that is to take its
 /// course; then too many losses.
 pub(super) fn verdict(url: &str, args: &PingArgs, pinged: Pinged, end: End) -> Result<()> {
-    let Pinged { books, failure, elapsed, .. } = pinged;
+    let Pinged { books, failure, elapsed, out_of_step, .. } = pinged;
+    if out_of_step {
+        let what = books.first_wrong().map_or_else(|| "more came than was sent".to_owned(), str::to_owned);
+        let why = "this is no echo server, or one that has lost its place";
+        return Err(Mismatch(format!("wrong answer from {url}: {what} ({why})")).into());
+    }
     if let Some(failure) = failure {
         return Err(failure.into());
     }

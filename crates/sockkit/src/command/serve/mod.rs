@@ -32,7 +32,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     }
     if let Some(faults) = &config.faults {
         // There is nobody to tell when stderr is closed.
-        let _ = writeln!(io::stderr(), "sockkit: faults are drawn from --fault-seed {}", faults.seed);
+        let words = render::faults(&args.faults.fault);
+        let _ = writeln!(io::stderr(), "sockkit: faults: {words}; drawn from --fault-seed {}", faults.seed);
     }
     let errors = Arc::new(Lines::stderr()?);
     let log = Arc::new(Log::new(args.verbose, Arc::clone(&errors)));

@@ -12,6 +12,7 @@ use sockkit_engine::{Config, Faults, Limits, Plan, RateLimits};
 use crate::cli::{EngineName, ServeArgs, ServiceName};
 use crate::command::engine::{Engine, choose};
 use crate::command::features::features;
+use crate::command::info::Sysctls;
 use crate::units;
 
 pub(super) fn plans(args: &ServeArgs) -> Result<Vec<Plan<Builtin>>> {
@@ -113,7 +114,8 @@ pub(super) fn faults(args: &ServeArgs, plans: &[Plan<Builtin>]) -> Result<Option
         }
         if plans.iter().all(|plan| !spec.fault.applies_to(&plan.target.transport().traits())) {
             let given = listed(plans.iter());
-            return Err(fail(&format!("it does not apply to {given}")).into());
+            let scope = spec.fault.scope();
+            return Err(fail(&format!("it does not apply to {given} (it is for {scope})")).into());
         }
         spec.add_to(&mut faults);
     }
@@ -150,7 +152,8 @@ pub(super) fn warnings(args: &ServeArgs, plans: &[Plan<Builtin>]) -> Vec<String>
         let passed_by = |plan: &&Plan<Builtin>| !spec.fault.applies_to(&plan.target.transport().traits());
         if plans.iter().any(|plan| passed_by(&plan)) {
             let passed_by = listed(plans.iter().filter(passed_by));
-            warnings.push(format!("--fault {} does not apply to {passed_by}", spec.fault.name()));
+            let (name, scope) = (spec.fault.name(), spec.fault.scope());
+            warnings.push(format!("--fault {name} does not apply to {passed_by} (it is for {scope})"));
         }
     }
     let streams = |plan: &Plan<Builtin>| plan.target.transport().traits().framing == Framing::Stream;
@@ -166,6 +169,18 @@ pub(super) fn warnings(args: &ServeArgs, plans: &[Plan<Builtin>]) -> Vec<String>
     }
     if args.limits.unix_mode != 0o600 && !plans.iter().any(on_path) {
         warnings.push("--unix-mode is not used: no listener has a path".into());
+    }
+    let sysctls = Sysctls::of_this_machine();
+    for (flag, wanted, setting) in [
+        ("--rcvbuf", args.limits.rcvbuf, "net.core.rmem_max"),
+        ("--sndbuf", args.limits.sndbuf, "net.core.wmem_max"),
+    ] {
+        let most = sysctls.number(setting);
+        if let (Some(wanted), Some(most)) = (wanted, most)
+            && wanted as u64 > most
+        {
+            warnings.push(format!("{flag} is cut to {most} bytes: {setting} allows no more"));
+        }
     }
     warnings
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sockkit_stats::result::{
     Arm, Cost, Counters, Document, Environment, Experiment, Latency, Metric, Mode, Noise, Options, SCHEMA,
-    Sample, Spread, Verdict, Word,
+    Sample, Spread, Verdict, Verify, Word,
 };
 use sockkit_stats::{Estimate, Histogram};
 
@@ -174,10 +174,12 @@ fn blank_arm(target: &str) -> Arm {
         connections: 1,
         depth: 1,
         mode: Mode::Echo,
+        verify: Some(Verify::Full),
         pacing: "closed loop (coordinated)".into(),
         rounds: 0,
         seconds: 0.0,
         saturated: false,
+        saturation: None,
         rtt_ns: Latency::default(),
         service_ns: None,
         lateness_ns: None,

@@ -130,7 +130,11 @@ fn alone(arm: &Arm) -> String {
         (Mode::Send | Mode::Receive, _, _) => {
             let verb = if arm.mode == Mode::Send { "takes" } else { "gives" };
             let bytes = figures::optional(arm.bytes_per_s, figures::throughput);
-            format!("{target} {verb} {bytes} in messages of {} ({per_second}).", figures::size(arm.size))
+            let found = format!("{bytes} in messages of {} ({per_second})", figures::size(arm.size));
+            match finding::arrived(arm) {
+                Some(arrived) => format!("{target}: {found}{arrived}."),
+                None => format!("{target} {verb} {found}."),
+            }
         }
         (_, _, Some(0)) => {
             format!("No reply came from {target}: {} sent.", figures::count(arm.counters.sent))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sockkit_stats::result::{Arm, Document, Metric, Mode, Noise};
+use sockkit_stats::result::{Document, Metric, Noise};
 
 use super::Statement;
 use super::names::{Names, place};
@@ -10,7 +10,7 @@ use crate::render::figures;
 use crate::render::text::Tone;
 
 /// Lines of a kind; how many more there are is told.
-const LINES_MAX: usize = 20;
+pub(super) const LINES_MAX: usize = 20;
 
 /// Baselines whose noise is told one by one.
 const BASELINES_MAX: usize = 3;
@@ -95,69 +95,6 @@ fn noise(document: &Document, names: &Names) -> Vec<Statement> {
         Statement::plain(format!("noise floor ({arm} against itself): {}", widths.join(", ")))
     });
     each.collect()
-}
-
-/// What became of the messages: one line if all is well, else one an arm.
-pub(super) fn counters(document: &Document, names: &Names) -> Vec<Statement> {
-    let unclean: Vec<_> = document.arms.iter().enumerate().filter(|(_, arm)| !is_clean(arm)).collect();
-    let mut statements: Vec<_> = unclean
-        .iter()
-        .take(LINES_MAX)
-        .map(|(index, arm)| {
-            let text = format!("counters of {}: {}", names.label(*index), account(arm, names));
-            Statement::new(text, if arm.counters.corrupted > 0 { Tone::Loud } else { Tone::Warning })
-        })
-        .collect();
-    if unclean.len() > LINES_MAX {
-        let more = figures::several((unclean.len() - LINES_MAX) as u64, "more arm");
-        statements.push(Statement::new(format!("counters of {more} are not clean either"), Tone::Warning));
-    }
-    let is_anything = document.arms.iter().any(|arm| arm.counters.sent > 0);
-    if unclean.is_empty() && is_anything {
-        let sum = |of: fn(&Arm) -> u64| document.arms.iter().map(of).fold(0, u64::saturating_add);
-        let sent = figures::several(sum(|arm| arm.counters.sent), names.unit());
-        // One way, nobody tells what has arrived.
-        let text = match document.arms.iter().all(|arm| arm.counters.received.is_some()) {
-            true => format!("counters: {sent} sent, all came back once and as they were sent"),
-            false => format!("counters: {sent} sent, none lost or refused as far as can be told"),
-        };
-        statements.push(Statement::plain(text));
-    }
-    statements
-}
-
-/// `990 of 1,000 messages received, 10 lost (1.0 %)`, with what is not 0 only.
-pub(super) fn account(arm: &Arm, names: &Names) -> String {
-    let counters = &arm.counters;
-    let sent = figures::several(counters.sent, names.unit());
-    let mut parts = vec![match counters.received {
-        Some(received) => format!("{sent} sent, {} received", figures::count(received)),
-        None => format!("{sent} sent"),
-    }];
-    let share = match counters.sent {
-        0 => String::new(),
-        sent => format!(" ({})", figures::percent(counters.lost as f64 / sent as f64)),
-    };
-    let refused = if arm.mode == Mode::Connect { "refused" } else { "refused by a full queue" };
-    for (name, number, aside) in [
-        ("lost", counters.lost, share.as_str()),
-        ("duplicated", counters.duplicated, ""),
-        ("reordered", counters.reordered, ""),
-        ("late", counters.late, ""),
-        ("corrupted", counters.corrupted, ""),
-        (refused, counters.refused, ""),
-    ] {
-        if number > 0 {
-            parts.push(format!("{} {name}{aside}", figures::count(number)));
-        }
-    }
-    parts.join(", ")
-}
-
-fn is_clean(arm: &Arm) -> bool {
-    let it = &arm.counters;
-    let is_complete = it.received.is_none_or(|received| received == it.sent);
-    is_complete && [it.lost, it.duplicated, it.reordered, it.late, it.corrupted, it.refused] == [0; 6]
 }
 
 /// What a reader should know first.

@@ -11,6 +11,10 @@ use crate::render::text::Tone;
 /// With more than so many arms, sentences about each are no headline any more.
 const EACH_MAX: usize = 6;
 
+/// What to do about a generator that did not keep its schedule.
+const REMEDY: &str =
+    "what helps: a lower --rate, more --threads with as many --connections, --spin, a quieter machine";
+
 /// The verdicts, by the metric that is asked for first: round trips where there are any.
 pub(super) fn of_comparison(document: &Document, names: &Names) -> Vec<Statement> {
     let Some(leading) = finding::leading(document) else {
@@ -66,7 +70,9 @@ pub(super) fn of_bench(document: &Document, names: &Names) -> Vec<Statement> {
             let found = [rate, bytes, percentile("p50", Metric::P50), percentile("p99", Metric::P99)];
             let found: Vec<_> = found.into_iter().flatten().collect();
             let found = if found.is_empty() { "nothing was measured".to_owned() } else { found.join(", ") };
-            statements.push(Statement::new(format!("{}: {found}", names.label(index)), Tone::Strong));
+            let text =
+                format!("{}: {found}{}", names.label(index), finding::arrived(arm).unwrap_or_default());
+            statements.push(Statement::new(text, Tone::Strong));
         }
     }
     statements.push(Statement::new(names.common(), Tone::Dim));
@@ -74,26 +80,29 @@ pub(super) fn of_bench(document: &Document, names: &Names) -> Vec<Statement> {
     statements
 }
 
-/// Arms whose generator did not keep its schedule.
+/// Arms whose generator did not keep its schedule, how late it was, and what helps.
 fn saturated(document: &Document, names: &Names) -> Vec<Statement> {
     let arms = document.arms.iter().enumerate().filter(|(_, arm)| arm.saturated);
-    arms.take(EACH_MAX)
+    let mut statements: Vec<_> = arms
+        .take(EACH_MAX)
         .map(|(index, arm)| {
-            let reached = figures::optional(arm.rate_per_s, figures::rate);
+            let reason = arm.saturation.as_deref().unwrap_or("the load generator did not keep its schedule");
             let text = format!(
-                "SATURATED: the load generator did not keep its schedule for {} ({}; it came to {reached}): \
-                 percentiles are withheld",
-                names.label(index),
-                arm.pacing
+                "SATURATED: {}: {reason}: response and service times are withheld",
+                names.label(index)
             );
             Statement::new(text, Tone::Loud)
         })
-        .collect()
+        .collect();
+    if !statements.is_empty() {
+        statements.push(Statement::new(REMEDY, Tone::Warning));
+    }
+    statements
 }
 
 #[cfg(test)]
 mod tests {
-    use sockkit_stats::result::Word;
+    use sockkit_stats::result::{Counters, Mode, Word};
 
     use super::super::samples;
     use super::*;
@@ -133,6 +142,37 @@ mod tests {
         (ratio.ratio, ratio.threshold) =
             (Some(sockkit_stats::Estimate { estimate: 1.02, low: Some(1.01), high: Some(1.03) }), Some(0.02));
         assert!(sentences(&document)[1].contains("; the interval does not clear the threshold of 2.0 %"));
+    }
+
+    #[test]
+    fn a_saturated_generator_is_told_with_its_lateness_and_what_helps() {
+        let mut document = samples::open_loop();
+        let said = |document: &Document| {
+            let statements = of_bench(document, &Names::new(&document.arms));
+            [statements[0].text.clone(), statements[1].text.clone()]
+        };
+        let withheld = "response and service times are withheld";
+        let late = "the load generator itself was 1.80 µs late at p99, where the response time was 9.10 µs";
+        assert_eq!(said(&document), [format!("SATURATED: unix: {late}: {withheld}"), REMEDY.to_owned()]);
+        document.arms[1].saturation = None;
+        let unknown = "the load generator did not keep its schedule";
+        assert_eq!(said(&document)[0], format!("SATURATED: unix: {unknown}: {withheld}"));
+    }
+
+    #[test]
+    fn a_rate_of_what_was_only_sent_says_so() {
+        let headline = |received, lost| {
+            let mut document = samples::comparison();
+            document.arms.truncate(1);
+            let arm = &mut document.arms[0];
+            (arm.mode, arm.rtt_ns) = (Mode::Send, Default::default());
+            arm.counters = Counters { sent: 1000, received, lost, ..Counters::default() };
+            of_bench(&document, &Names::new(&document.arms)).swap_remove(0).text
+        };
+        let rate = "tcp: 80.1 k/s, 5.13 MB/s";
+        assert_eq!(headline(None, 0), format!("{rate} sent; how much of it arrived is not known"));
+        assert_eq!(headline(Some(360), 640), format!("{rate} sent, of which 36 % arrived"));
+        assert_eq!(headline(Some(1000), 0), rate);
     }
 
     #[test]

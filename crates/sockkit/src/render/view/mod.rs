@@ -5,6 +5,7 @@
 //! not exist, and any number may be any number.
 
 mod conduct;
+mod counters;
 mod fairness;
 mod figures_of;
 mod headline;
@@ -91,7 +92,7 @@ pub(crate) fn parts(document: &Document) -> Vec<Part> {
         }
     }
     parts.extend(fairness::parts(document, &names));
-    parts.push(Part::Statements(conduct::counters(document, &names)));
+    parts.push(Part::Statements(counters::statements(document, &names)));
     parts.push(Part::Statements(conduct::warnings(document)));
     parts.push(Part::Statements(conduct::environment(document)));
     parts.push(Part::Command(document.command.clone()));

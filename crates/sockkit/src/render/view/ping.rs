@@ -1,10 +1,11 @@
 //! A ping, the way ping(8) sums up.
 
-use sockkit_stats::result::{Arm, Document};
+use sockkit_stats::result::{Arm, Document, Latency};
 
 use super::names::Names;
 use super::{Part, Statement};
 use crate::render::figures::{self, duration};
+use crate::render::ping::lateness_matters;
 use crate::render::text::Tone;
 
 pub(super) fn parts(document: &Document, names: &Names) -> Vec<Part> {
@@ -37,12 +38,41 @@ fn summary(arm: &Arm, label: &str) -> Vec<Statement> {
         }
     };
     statements.push(Statement::plain(text));
-    for (name, latency) in [("from the send", arm.service_ns), ("lateness of the sends", arm.lateness_ns)] {
-        let Some(latency) = latency else { continue };
-        let percentiles = [("p50", latency.p50), ("p99", latency.p99), ("max", latency.max)];
-        let parts = percentiles
-            .map(|(name, it)| format!("{name} {}", figures::optional(it, |it| duration(it.estimate))));
-        statements.push(Statement::plain(format!("{name}: {}", parts.join(", "))));
+    let mean = |latency: Latency| latency.mean.map(|mean| mean.estimate);
+    let late = arm.lateness_ns.and_then(mean).zip(rtt.p50.or(rtt.mean));
+    if late.is_some_and(|(mean_ns, rtt)| lateness_matters(mean_ns, rtt.estimate)) {
+        for (name, latency) in [
+            ("sent late by", arm.lateness_ns),
+            ("rtt counted from when each should have been sent", spread.response_ns),
+        ] {
+            let Some(it) = latency else { continue };
+            let parts = [("mean", it.mean), ("p50", it.p50), ("p99", it.p99), ("max", it.max)]
+                .map(|(name, it)| format!("{name} {}", figures::optional(it, |it| duration(it.estimate))));
+            statements.push(Statement::plain(format!("{name}: {}", parts.join(", "))));
+        }
     }
     statements
+}
+
+#[cfg(test)]
+mod tests {
+    use sockkit_stats::Estimate;
+
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn lateness_is_shown_where_it_matters() {
+        let late = |lateness_ns: f64| {
+            let mut arm = samples::ping().arms.remove(0);
+            let latency = |mean| Latency { mean: Some(Estimate::bare(mean)), ..Latency::default() };
+            arm.lateness_ns = Some(latency(lateness_ns));
+            arm.spread.as_mut().unwrap().response_ns = Some(latency(lateness_ns + 45_600.0));
+            summary(&arm, "udp").split_off(2).into_iter().map(|it| it.text).collect::<Vec<_>>()
+        };
+        assert_eq!(late(900_000.0), [""; 0]);
+        let from_schedule =
+            "rtt counted from when each should have been sent: mean 2.05 ms, p50 -, p99 -, max -";
+        assert_eq!(late(2e6), ["sent late by: mean 2.00 ms, p50 -, p99 -, max -", from_schedule]);
+    }
 }

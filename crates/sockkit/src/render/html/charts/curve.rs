@@ -101,8 +101,11 @@ pub(in crate::render::html) fn open_loop(roster: &Roster<'_>) -> Option<Markup> 
                     @if arm.saturated {
                         p.saturated.banner role="note" {
                             strong { "SATURATED." }
-                            " The generator could not keep its schedule. Response and service times are withheld; what "
-                            "is left is how late it was."
+                            @match &arm.saturation {
+                                Some(reason) => { " " bdi { (reason) } "." }
+                                None => { " The generator could not keep its schedule." }
+                            }
+                            " Response and service times are withheld; what is left is how late it was."
                         }
                     }
                     @if let (Some((across, down)), false) = (frame, curves.is_empty()) {
