@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use sockkit_core::{Framing, Session, Traits};
-use sockkit_tests::{Fixture, PATIENCE, Peer, PeerOptions, Summary, noise, or_skip, skip, transport_of};
+use sockkit_tests::{
+    Fixture, PATIENCE, Peer, PeerOptions, Summary, noise, or_skip, skip, transport_of, wait_until,
+};
 
 use crate::SOCKKIT;
 
@@ -288,6 +290,22 @@ pub(crate) fn resets_come_after_so_many_bytes(scheme: &str) {
         assert_eq!(summary.get(&["faults", "reset"]), 3, "{}", summary.0);
         assert_eq!(summary.get(&["connections", "ended", "fault"]), 3, "{}", summary.0);
     }
+}
+
+/// What is dropped or cut off an answer does not leave, and does not keep a reset from coming.
+#[test]
+fn a_reset_comes_after_what_has_left() {
+    let faults = ["reset-after=1000", "drop=50%", "truncate=50%"];
+    let server = or_skip!(serve("unix-seqpacket", &faults));
+    let baseline = server.sockets();
+    let peer = server.peer();
+    wait_until("the connection is reset", || (0..10).any(|_| peer.send_some(&[7; 100]).is_err()));
+    server.wait_for_sockets(baseline);
+    let summary = server.summary();
+    summary.assert_balanced();
+    assert_eq!(summary.get(&["faults", "reset"]), 1, "{}", summary.0);
+    // The last answer may be more than was left to send.
+    assert!((1000..1100).contains(&summary.get(&["bytes", "sent"])), "{}", summary.0);
 }
 
 /// After exactly so many bytes there is an end in good order.

@@ -30,7 +30,7 @@ pub(crate) struct DisturbedQueue {
     /// When the service's own words may begin.
     speech: Option<Speech>,
     bucket: Option<Bucket>,
-    /// Bytes that were taken in to be answered.
+    /// Bytes that were taken in and leave, now or later: not what is dropped or cut off.
     taken: u64,
     /// Bytes that have left.
     left: u64,
@@ -173,13 +173,15 @@ impl Outbox for DisturbedQueue {
         if self.mute || self.cut {
             return self.lose(data.len(), 1);
         }
-        self.taken += data.len() as u64;
         let mut fate = match framing {
             Framing::Stream => self.dice.piece(data),
             Framing::Message => self.dice.message(data),
         };
         match fate.payload.take() {
-            Some(payload) => self.enter(payload, &fate, now),
+            Some(payload) => {
+                self.taken += payload.len() as u64;
+                self.enter(payload, &fate, now);
+            }
             None => {
                 self.count(FaultCount::Dropped);
                 self.lose(data.len(), 1);
@@ -532,6 +534,23 @@ mod tests {
             prop_assert_eq!(pushed, answered + injected.lost);
             prop_assert_eq!(injected.faults[FaultCount::Dropped.index()], injected.lost);
             prop_assert_eq!(injected.faults[FaultCount::Duplicated.index()], copies);
+        }
+
+        /// Who is not read any more, because as much was taken in as may leave before the reset, is reset once that has left.
+        #[test]
+        fn the_last_to_be_read_is_followed_by_a_reset(faults in some_faults(), after in 1_u64..500) {
+            let faults = Faults { reset_after: NonZeroU64::new(after), ..faults };
+            let mut queue = queue(faults, Framing::Message);
+            let mut now = 0;
+            for _ in 0..100 {
+                now += 5 * MS;
+                if queue.room(Framing::Message, 1000) > 0 {
+                    queue.push(&[7; 50], Framing::Message, now);
+                }
+                take(&mut queue, now);
+                let waits = !queue.waiting().is_nothing();
+                prop_assert!(queue.room(Framing::Message, 1000) > 0 || waits || queue.cut() == Some(Cut::Reset));
+            }
         }
 
         /// A stream keeps its bytes and their order, however it is delayed, cut into pieces and paced.
