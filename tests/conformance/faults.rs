@@ -398,6 +398,21 @@ pub(crate) fn an_end_does_not_wait_for_ever(scheme: &str) {
     assert_eq!(summary.get(&["faults", "delayed"]), 0, "none has left: {}", summary.0);
 }
 
+/// Nor for the next words of a peer, which were to be reset.
+#[test]
+fn an_end_does_not_wait_for_who_is_to_be_reset() {
+    for scheme in ["unix", "unix-seqpacket"] {
+        let server = or_skip!(serve(scheme, &["reset-after=1000"]));
+        let peer = server.peer();
+        (0..10).for_each(|_| peer.echo(&[7; 100]).expect("an echo"));
+        let begin = Instant::now();
+        let summary = server.summary();
+        assert!(begin.elapsed() < Duration::from_secs(5), "{scheme}: it took {:?}", begin.elapsed());
+        summary.assert_balanced();
+        assert_eq!(summary.get(&["faults", "reset"]), 1, "{scheme}: {}", summary.0);
+    }
+}
+
 /// A speech begins later, in small writes, and is cut where it was asked for.
 #[test]
 fn what_is_said_unasked_is_delayed_and_cut() {

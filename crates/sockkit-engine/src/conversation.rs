@@ -172,6 +172,11 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
         }
     }
 
+    /// Whether it ends because the server does.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Draining | Phase::Flushing)
+    }
+
     /// What to send next: bytes of a stream, or one message. An answer that waits goes before anything else.
     pub(crate) fn output<'a>(&'a self, service: &'a S, now: Nanos) -> Option<(Origin, &'a [u8])> {
         if !self.queue.waiting().is_nothing() {
