@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Shutdown, shutdown};
-use sockkit_core::{Address, Error, ErrorKind, Listener, Options, Session, Sharing, Target, listen};
+use sockkit_core::{Error, ErrorKind, Listener, Options, Session, Sharing, Target, listen};
 use sockkit_sys::Features;
 
 use crate::admission::Admission;
@@ -273,12 +273,11 @@ impl<S: Service> Server<S> {
             let listener = listen(&plan.target, &options)?;
             let service = Arc::new(plan.service);
             listening.push(Listening { url: listener.url(), service: service.name() });
-            if let (Address::Inet(inet), Session::Connectionless) =
-                (listener.address(), listener.transport().traits().session)
-            {
-                own.push(*inet);
+            let traits = listener.transport().traits();
+            if traits.session == Session::Connectionless {
+                own.push(listener.address().clone());
             }
-            let shares = listener.transport().traits().sharing != Sharing::None;
+            let shares = traits.sharing != Sharing::None;
             for seat in seats.iter_mut().skip(1).filter(|_| shares) {
                 seat.push(Post { listener: listener.sibling(&options)?, service: Arc::clone(&service) });
             }
