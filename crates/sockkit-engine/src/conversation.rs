@@ -107,7 +107,7 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
         if self.framing == Framing::Message {
             return self.queue.room(Framing::Message, most);
         }
-        self.paused &= self.queue.waiting().bytes > most / 2;
+        self.paused &= self.queue.memory() > most / 2;
         if self.paused {
             return 0;
         }
@@ -150,6 +150,11 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
     /// What is held for the peer.
     pub(crate) fn held(&self) -> Waiting {
         self.queue.waiting()
+    }
+
+    /// How much memory that takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.queue.memory()
     }
 
     /// The peer has ended its side.

@@ -96,7 +96,7 @@ impl<S: Service, Q: Outbox> Peer<S, Q> {
 
     /// Bytes held for the peer.
     pub(crate) fn held(&self) -> usize {
-        self.talk.held().bytes
+        self.talk.memory()
     }
 
     /// Bytes of a stream, or a message, have arrived.

@@ -12,8 +12,11 @@ use crate::queue::{Cut, Injected, Origin, Outbox, Waiting};
 /// How long an answer is held back that nobody overtakes.
 pub(super) const HELD_BACK: Nanos = 10_000_000;
 
-/// Pieces or messages that may wait for one peer, besides the bound on their bytes. With so many nothing is read.
-const PIECES: usize = 4096;
+/// Memory that a piece takes besides its bytes: its place, and what the allocator adds to them.
+const PER_PIECE: usize = 2 * size_of::<Piece>();
+
+/// Places for pieces about which a queue makes no fuss.
+const SPARE: usize = 16;
 
 /// Answers that leave late, changed, twice or not at all. Each owns memory of its own, which nothing but a server with
 /// faults has to pay for.
@@ -169,6 +172,10 @@ impl Outbox for DisturbedQueue {
         Waiting { bytes: self.bytes - self.head, messages, copies: self.copies }
     }
 
+    fn memory(&self) -> usize {
+        self.waiting().bytes + self.pieces.len() * PER_PIECE
+    }
+
     fn push(&mut self, data: &[u8], framing: Framing, now: Nanos) {
         if self.mute || self.cut {
             return self.lose(data.len(), 1);
@@ -204,6 +211,10 @@ impl Outbox for DisturbedQueue {
             return;
         }
         self.pieces.pop_front();
+        let enough = SPARE.max(2 * self.pieces.len());
+        if self.pieces.capacity() > 2 * enough {
+            self.pieces.shrink_to(enough);
+        }
         self.bytes -= length;
         self.head = 0;
         self.copies -= usize::from(origin == Origin::Copy);
@@ -215,12 +226,11 @@ impl Outbox for DisturbedQueue {
     fn room(&self, framing: Framing, most: usize) -> usize {
         let quota =
             self.dice.faults.reset_after.map_or(u64::MAX, |after| after.get() - after.get().min(self.taken));
-        let waiting = self.waiting().bytes;
+        let room = most.saturating_sub(self.memory());
         match framing {
-            _ if quota == 0 || self.pieces.len() >= PIECES => 0,
-            Framing::Message if waiting < most => usize::MAX,
-            Framing::Message => 0,
-            Framing::Stream => most.saturating_sub(waiting).min(usize::try_from(quota).unwrap_or(usize::MAX)),
+            _ if quota == 0 || room == 0 => 0,
+            Framing::Message => usize::MAX,
+            Framing::Stream => room.min(usize::try_from(quota).unwrap_or(usize::MAX)),
         }
     }
 
@@ -472,10 +482,14 @@ mod tests {
         let delay = Some(Delay { mean: Duration::from_secs(60), spread: Duration::ZERO });
         for framing in [Framing::Stream, Framing::Message] {
             let mut queue = queue(Faults { delay, ..Faults::default() }, framing);
-            assert!((0..=PIECES).any(|_| {
+            let (most, mut pieces) = (1 << 20, 0);
+            while queue.room(framing, most) > 0 {
                 queue.push(b"", framing, 0);
-                queue.room(framing, 1000) == 0
-            }));
+                pieces += 1;
+                assert!(pieces <= most / size_of::<Piece>(), "they take memory too");
+            }
+            assert_eq!(take(&mut queue, 60_000 * MS).len(), pieces);
+            assert!(queue.pieces.capacity() <= 2 * SPARE);
             let mut queue = self::queue(Faults { delay, ..Faults::default() }, framing);
             queue.push(&[0; 1000], framing, 0);
             assert_eq!(queue.room(framing, 1000), 0);
