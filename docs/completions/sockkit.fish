@@ -67,7 +67,7 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l max-queue -d '
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l max-memory -d 'Bytes held for all peers; above that the peer for which most is held is reset' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l backlog -d 'Connections that may wait to be accepted (capped by net.core.somaxconn)' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l rcvbuf -d 'Bytes of SO_RCVBUF (capped by net.core.rmem_max) [default: 4MiB on UDP, else the kernel\'s]' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l sndbuf -d 'Bytes of SO_SNDBUF (capped by net.core.wmem_max) [default: 4MiB on UDP, else the kernel\'s]' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l sndbuf -d 'Bytes of SO_SNDBUF (capped by net.core.wmem_max) [default: 4MiB for datagrams, else the kernel\'s]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l workers -d 'Threads, each with a loop of its own [default: one for each processor, with --spin one]' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l unix-mode -d 'Permissions of Unix socket paths, in octal' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand serve" -l rate-limit -d 'Datagrams a second that are read from one address (IPv6: one /64), the others are dropped; 0 is no limit [default: 1000 for remote sources, no limit for those on this machine]' -r

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use sockkit_core::{Framing, Session, Traits};
-use sockkit_tests::{Fixture, PATIENCE, Peer, PeerOptions, Summary, noise, or_skip, skip, transport_of};
+use sockkit_tests::{
+    Fixture, PATIENCE, Peer, PeerOptions, Summary, noise, or_skip, skip, transport_of, wait_until,
+};
 
 use crate::SOCKKIT;
 
@@ -290,6 +292,22 @@ pub(crate) fn resets_come_after_so_many_bytes(scheme: &str) {
     }
 }
 
+/// What is dropped or cut off an answer does not leave, and does not keep a reset from coming.
+#[test]
+fn a_reset_comes_after_what_has_left() {
+    let faults = ["reset-after=1000", "drop=50%", "truncate=50%"];
+    let server = or_skip!(serve("unix-seqpacket", &faults));
+    let baseline = server.sockets();
+    let peer = server.peer();
+    wait_until("the connection is reset", || (0..10).any(|_| peer.send_some(&[7; 100]).is_err()));
+    server.wait_for_sockets(baseline);
+    let summary = server.summary();
+    summary.assert_balanced();
+    assert_eq!(summary.get(&["faults", "reset"]), 1, "{}", summary.0);
+    // The last answer may be more than was left to send.
+    assert!((1000..1100).contains(&summary.get(&["bytes", "sent"])), "{}", summary.0);
+}
+
 /// After exactly so many bytes there is an end in good order.
 pub(crate) fn ends_come_after_so_many_bytes(scheme: &str) {
     if traits(scheme).session == Session::Connectionless {
@@ -388,6 +406,21 @@ pub(crate) fn an_end_does_not_wait_for_ever(scheme: &str) {
     let ledger = if traits(scheme).framing == Framing::Stream { "stream_bytes" } else { "messages" };
     assert_eq!(summary.get(&[ledger, "answered"]), 0, "{}", summary.0);
     assert_eq!(summary.get(&["faults", "delayed"]), 0, "none has left: {}", summary.0);
+}
+
+/// Nor for the next words of a peer, which were to be reset.
+#[test]
+fn an_end_does_not_wait_for_who_is_to_be_reset() {
+    for scheme in ["unix", "unix-seqpacket"] {
+        let server = or_skip!(serve(scheme, &["reset-after=1000"]));
+        let peer = server.peer();
+        (0..10).for_each(|_| peer.echo(&[7; 100]).expect("an echo"));
+        let begin = Instant::now();
+        let summary = server.summary();
+        assert!(begin.elapsed() < Duration::from_secs(5), "{scheme}: it took {:?}", begin.elapsed());
+        summary.assert_balanced();
+        assert_eq!(summary.get(&["faults", "reset"]), 1, "{scheme}: {}", summary.0);
+    }
 }
 
 /// A speech begins later, in small writes, and is cut where it was asked for.

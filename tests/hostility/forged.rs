@@ -1,7 +1,10 @@
-//! Datagrams with forged sources: what would make a server shout at a victim, at another server, or at itself. They
-//! need a raw socket, and run in a network namespace of their own.
+//! Datagrams with forged sources: what would make a server shout at a victim, at another server, or at itself. Those of
+//! UDP need a raw socket, and run in a network namespace of their own.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -112,6 +115,23 @@ fn t23_a_server_does_not_answer_itself() {
             summary.assert_balanced();
         }
     }));
+}
+
+/// T23: a Unix name is given away, and then leads to the server itself. It answers there, and not what it hears then.
+#[test]
+fn t23_a_server_does_not_answer_its_own_name() {
+    let server = SOCKKIT.serve_on("unix-dgram", "echo", &[]).expect("every kernel has Unix sockets");
+    let path = server.url().trim_start_matches("unix-dgram:").to_owned();
+    let name = server.place().directory().join("name");
+    let forger = UnixDatagram::bind(&name).expect("bind");
+    fs::remove_file(&name).expect("unlink");
+    symlink(&path, &name).expect("symlink");
+    forger.send_to(b"to yourself", &path).expect("send");
+    server.peer().echo(b"a client").expect("an echo");
+    let summary = server.summary();
+    assert_eq!(summary.get(&["messages", "dropped", "own_address"]), 1, "{}", summary.0);
+    assert_eq!(summary.get(&["messages", "answered"]), 2, "{}", summary.0);
+    summary.assert_balanced();
 }
 
 /// T24: what was sent to many is answered by none; what claims to come from many neither.

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use sockkit_tests::{
     Peer, Pinger, Server, cpu_time, need_tool, observe_for, open_files, raise_file_limit, rss_bytes, skip,
-    wait_until,
+    strace_works, wait_until,
 };
 
 use crate::SOCKKIT;
@@ -141,35 +141,56 @@ fn descriptors_that_are_sent_along_do_not_stay() {
     for scheme in ["unix", "unix-dgram", "unix-seqpacket"] {
         let server =
             SOCKKIT.serve_on(scheme, "echo", &["--workers", "1"]).expect("every kernel has Unix sockets");
-        let peer = server.peer();
-        peer.echo(b"in").expect("an echo");
-        let files = open_files(server.pid());
-        let gift = tempfile::tempfile().expect("a file");
-        let gifts = [gift.as_raw_fd(); 3];
-        for round in 0..50_u8 {
-            server.freeze();
-            let content = [IoSlice::new(b"with a gift")];
-            let rights = [ControlMessage::ScmRights(&gifts)];
-            let sent =
-                sendmsg::<()>(peer.as_fd().as_raw_fd(), &content, &rights, MsgFlags::MSG_NOSIGNAL, None);
-            peer.send(&[round; 100]).expect("send");
-            server.signal(Signal::SIGCONT);
-            let mut expected = vec![round; 100];
-            match sent {
-                Ok(11) if scheme == "unix" => drop(expected.splice(0..0, *b"with a gift")),
-                Ok(11) => assert_eq!(peer.recv(), b"with a gift", "{scheme}"),
-                Err(Errno::EPERM) => {}
-                other => panic!("{scheme}: {other:?}"),
-            }
-            let back = if scheme == "unix" {
-                peer.read_exact(expected.len()).expect("an echo")
-            } else {
-                peer.recv()
-            };
-            assert!(back == expected, "{scheme}: {back:?} came back");
-        }
-        assert_eq!(open_files(server.pid()), files, "{scheme}");
-        drop(peer);
+        exchange_gifts(&server, server.url());
         server.summary().assert_balanced();
     }
+}
+
+/// The same where the kernel is too old to refuse them: a message that carries some ends a read, and no byte behind it
+/// is forgotten.
+#[test]
+fn descriptors_do_not_hide_what_is_behind_them() {
+    if !strace_works() {
+        skip!("strace cannot trace here");
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = format!("unix:{}", directory.path().join("s").display());
+    let server = SOCKKIT
+        .serve_with_fault("setsockopt:error=ENOPROTOOPT", None, &[&url, "--workers", "1"])
+        .unwrap_or_else(|not_ready| panic!("{not_ready}"));
+    assert_eq!(exchange_gifts(&server, &url), 50, "the kernel has been asked to refuse them");
+    server.summary().assert_balanced();
+}
+
+/// Sends messages with descriptors, each with one behind it that waits as long. Expects all that the kernel has taken to
+/// come back, and no descriptor to stay open. Answers how many the kernel has taken.
+fn exchange_gifts(server: &Server, url: &str) -> usize {
+    let mut taken = 0;
+    let scheme = url.split(':').next().unwrap_or_default();
+    let peer = Peer::connect(url);
+    peer.echo(b"in").expect("an echo");
+    let files = open_files(server.pid());
+    let gift = tempfile::tempfile().expect("a file");
+    let gifts = [gift.as_raw_fd(); 3];
+    for round in 0..50_u8 {
+        server.freeze();
+        let content = [IoSlice::new(b"with a gift")];
+        let rights = [ControlMessage::ScmRights(&gifts)];
+        let sent = sendmsg::<()>(peer.as_fd().as_raw_fd(), &content, &rights, MsgFlags::MSG_NOSIGNAL, None);
+        peer.send(&[round; 100]).expect("send");
+        server.signal(Signal::SIGCONT);
+        let mut expected = vec![round; 100];
+        taken += usize::from(sent.is_ok());
+        match sent {
+            Ok(11) if scheme == "unix" => drop(expected.splice(0..0, *b"with a gift")),
+            Ok(11) => assert_eq!(peer.recv(), b"with a gift", "{scheme}"),
+            Err(Errno::EPERM) => {}
+            other => panic!("{scheme}: {other:?}"),
+        }
+        let back =
+            if scheme == "unix" { peer.read_exact(expected.len()).expect("an echo") } else { peer.recv() };
+        assert!(back == expected, "{scheme}: {back:?} came back");
+    }
+    assert_eq!(open_files(server.pid()), files, "{scheme}");
+    taken
 }

@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use sockkit_sys::SockAddr;
 pub use sockkit_sys::UnixName;
 
+use crate::letters::is_unseen;
+
 /// Where a socket is bound, or who its peer is. A new address family is a new variant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -58,8 +60,8 @@ impl Address {
     }
 }
 
-/// `127.0.0.1:12345`, `[::1]:12345`, `/tmp/s`, `@abstract`, `(unnamed)`. Control characters and bytes that are no
-/// UTF-8 are escaped, so that a name cannot write to a terminal.
+/// `127.0.0.1:12345`, `[::1]:12345`, `/tmp/s`, `@abstract`, `(unnamed)`. Letters that act unseen ([`is_unseen`]) and bytes
+/// that are no UTF-8 are escaped, so that a name cannot write to a terminal, nor pass for another.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -79,7 +81,7 @@ impl fmt::Display for Address {
 fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
         for letter in chunk.valid().chars() {
-            match letter.is_control() {
+            match is_unseen(letter) {
                 true => write!(f, "{}", letter.escape_default())?,
                 false => write!(f, "{letter}")?,
             }
@@ -101,6 +103,8 @@ mod tests {
         assert_eq!(show(UnixName::Path("/tmp/s".into())), "/tmp/s");
         assert_eq!(show(UnixName::Path("/tmp/\x1b[2J\n".into())), "/tmp/\\u{1b}[2J\\n");
         assert_eq!(show(UnixName::Abstract(b"a\xff".to_vec())), "@a\\xff");
+        let turned = "a\u{202e}b\u{2066}c\u{200f}d\u{feff}é";
+        assert_eq!(show(UnixName::Abstract(turned.into())), "@a\\u{202e}b\\u{2066}c\\u{200f}d\\u{feff}é");
         assert_eq!(show(UnixName::Unnamed), "(unnamed)");
     }
 

@@ -107,7 +107,7 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
         if self.framing == Framing::Message {
             return self.queue.room(Framing::Message, most);
         }
-        self.paused &= self.queue.waiting().bytes > most / 2;
+        self.paused &= self.queue.memory() > most / 2;
         if self.paused {
             return 0;
         }
@@ -152,6 +152,11 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
         self.queue.waiting()
     }
 
+    /// How much memory that takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.queue.memory()
+    }
+
     /// The peer has ended its side.
     pub(crate) fn peer_ended(&mut self, now: Nanos) {
         self.peer_ended = true;
@@ -170,6 +175,11 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
         if self.phase == Phase::Talking {
             self.phase = if self.peer_ended { Phase::Flushing } else { Phase::Draining };
         }
+    }
+
+    /// Whether it ends because the server does.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Draining | Phase::Flushing)
     }
 
     /// What to send next: bytes of a stream, or one message. An answer that waits goes before anything else.

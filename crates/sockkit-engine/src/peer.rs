@@ -68,9 +68,10 @@ impl<S: Service, Q: Outbox> Peer<S, Q> {
     }
 
     /// Whether to close the connection resets it only while there is something that was not read, and something will be:
-    /// so it is with Unix sockets (unix(7) knows no `SO_LINGER`), and with peers who have to ask to be answered.
+    /// so it is with Unix sockets (unix(7) knows no `SO_LINGER`), and with peers who have to ask to be answered. A server
+    /// that ends does not wait for their questions.
     pub(crate) fn is_reset_by_unread(&self) -> bool {
-        self.silent && matches!(self.address, Address::Unix(_))
+        self.silent && matches!(self.address, Address::Unix(_)) && !self.talk.is_ending()
     }
 
     /// Whether messages are kept apart.
@@ -95,7 +96,7 @@ impl<S: Service, Q: Outbox> Peer<S, Q> {
 
     /// Bytes held for the peer.
     pub(crate) fn held(&self) -> usize {
-        self.talk.held().bytes
+        self.talk.memory()
     }
 
     /// Bytes of a stream, or a message, have arrived.

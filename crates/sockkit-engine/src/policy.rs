@@ -5,8 +5,10 @@
 //!
 //! - **Loops** (CVE-1999-0103, CVE-2024-2169): one datagram in the name of another echo, chargen or time server, and
 //!   the two answer each other for ever. Servers listen on well-known ports, and clients call from others; so what
-//!   comes from a well-known port, or from ourselves, is dropped ([`Policy::judge_inet`]). What this cannot see, two
-//!   servers on high ports, is left to the [rate limit](crate::bucket).
+//!   comes from a well-known port, or from ourselves, is dropped ([`Policy::judge_inet`], [`Policy::judge_unix`]). What
+//!   this cannot see, two servers on high ports, is left to the [rate limit](crate::bucket). Two servers on Unix paths, of
+//!   which one is linked in the place of a peer of the other, are seen by nothing: who can do that is let in by the mode of
+//!   both, and by that of a directory.
 //! - **Amplification**: a small datagram in the name of a victim, who gets a large answer. So an answer is never larger
 //!   than its request, or than [`ANSWER_FLOOR`] bytes ([`Policy::limit`]).
 //!
@@ -14,6 +16,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use sockkit_core::Address;
 use sockkit_sys::SockAddr;
 
 use crate::counters::DropReason;
@@ -35,6 +38,7 @@ pub struct Policy {
     allow_amplification: bool,
     /// Where we listen.
     listeners: Box<[SocketAddr]>,
+    names: Box<[SockAddr]>,
     /// The addresses of this host, in order.
     interfaces: Box<[IpAddr]>,
 }
@@ -45,12 +49,19 @@ impl Policy {
     /// listener is bound to the wildcard address; loopback addresses always are and need not be among them.
     ///
     /// Interfaces that get an address later are not known: from there only the rate limit ends a loop.
-    pub fn new(listeners: &[SocketAddr], interfaces: &[IpAddr]) -> Self {
-        let canonical = |address: &SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-        let listeners = listeners.iter().map(canonical).collect();
+    pub fn new(listeners: &[Address], interfaces: &[IpAddr]) -> Self {
+        let (mut inet, mut names) = (Vec::new(), Vec::new());
+        for listener in listeners {
+            match listener {
+                Address::Inet(address) => {
+                    inet.push(SocketAddr::new(address.ip().to_canonical(), address.port()));
+                }
+                name => names.extend(name.to_kernel()),
+            }
+        }
         let mut interfaces: Box<[_]> = interfaces.iter().map(IpAddr::to_canonical).collect();
         interfaces.sort_unstable();
-        Self { listeners, interfaces, ..Self::default() }
+        Self { listeners: inet.into(), names: names.into(), interfaces, ..Self::default() }
     }
 
     /// Whether to answer sources that look like servers, like ourselves or like groups: for test set-ups, not for the
@@ -94,6 +105,25 @@ impl Policy {
         Ok(())
     }
 
+    /// As [`Policy::judge_inet`], for a datagram between Unix sockets: whether its sender has a name to answer to, and
+    /// another one than we.
+    ///
+    /// Its name is what it was bound to, and need not lead back to it: the path may have been linked to something else since,
+    /// and a relative one is resolved by us in our own directory. An answer that so comes to ourselves is the last one,
+    /// because it has our name.
+    ///
+    /// # Errors
+    /// [`DropReason::UnnamedSource`] or [`DropReason::OwnAddress`].
+    pub fn judge_unix(&self, source: &SockAddr) -> Result<(), DropReason> {
+        if !source.is_named() {
+            return Err(DropReason::UnnamedSource);
+        }
+        if self.names.contains(source) && !self.allow_any_source {
+            return Err(DropReason::OwnAddress);
+        }
+        Ok(())
+    }
+
     /// The most bytes that a request of so many bytes may be answered with.
     pub fn limit(&self, request_length: usize) -> usize {
         if self.allow_amplification { usize::MAX } else { request_length.max(ANSWER_FLOOR) }
@@ -119,15 +149,6 @@ impl Policy {
     }
 }
 
-/// As [`Policy::judge_inet`], for datagrams between Unix sockets. Nobody can send those in another's name, so the only
-/// question is whether the sender has a name to answer to.
-///
-/// # Errors
-/// [`DropReason::UnnamedSource`].
-pub fn judge_unix(source: &SockAddr) -> Result<(), DropReason> {
-    if source.is_named() { Ok(()) } else { Err(DropReason::UnnamedSource) }
-}
-
 /// Whether this is no single host: multicast, broadcast, or unspecified.
 fn is_nobody(ip: IpAddr) -> bool {
     ip.is_multicast() || ip.is_unspecified() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
@@ -144,7 +165,7 @@ pub(crate) fn is_group(destination: IpAddr, local: Option<IpAddr>) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use sockkit_core::{Address, UnixName};
+    use sockkit_core::UnixName;
     use std::net::Ipv6Addr;
 
     use DropReason::{Multicast, OwnAddress, SourcePort, UnnamedSource};
@@ -155,7 +176,7 @@ mod tests {
             ["192.0.2.1:9007", "0.0.0.0:9000", "[::]:9001", "[2001:db8::1]:9006", "192.0.2.1:9000"];
         let interfaces = ["198.51.100.7", "192.0.2.1", "2001:db8::1"];
         Policy::new(
-            &listeners.map(|text| text.parse().unwrap()),
+            &listeners.map(|text| Address::Inet(text.parse().unwrap())),
             &interfaces.map(|text| text.parse().unwrap()),
         )
     }
@@ -253,14 +274,22 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_sender_needs_a_name() {
-        for (name, verdict) in [
-            (UnixName::Unnamed, Err(UnnamedSource)),
-            (UnixName::Abstract(b"a".to_vec()), Ok(())),
-            (UnixName::Path("/tmp/s".into()), Ok(())),
+    fn a_unix_sender_needs_a_name_of_its_own() {
+        let (path, relative) = (|| UnixName::Path("/tmp/s".into()), || UnixName::Path("s".into()));
+        let hidden = |name: &[u8]| UnixName::Abstract(name.to_vec());
+        let policy = Policy::new(&[path(), relative(), hidden(b"us")].map(Address::Unix), &[]);
+        for (name, verdict, of_any) in [
+            (UnixName::Unnamed, Err(UnnamedSource), Err(UnnamedSource)),
+            (path(), Err(OwnAddress), Ok(())),
+            (relative(), Err(OwnAddress), Ok(())),
+            (hidden(b"us"), Err(OwnAddress), Ok(())),
+            (UnixName::Path("us".into()), Ok(()), Ok(())),
+            (hidden(b"s"), Ok(()), Ok(())),
+            (UnixName::Path("/tmp/t".into()), Ok(()), Ok(())),
         ] {
             let source = Address::Unix(name).to_kernel().unwrap();
-            assert_eq!(judge_unix(&source), verdict);
+            assert_eq!(policy.judge_unix(&source), verdict, "{source:?}");
+            assert_eq!(policy.clone().allow_any_source(true).judge_unix(&source), of_any, "{source:?}");
         }
     }
 

@@ -17,6 +17,11 @@ pub(crate) trait Outbox {
     /// What waits.
     fn waiting(&self) -> Waiting;
 
+    /// How much memory that takes, about.
+    fn memory(&self) -> usize {
+        self.waiting().bytes
+    }
+
     /// Adds bytes of a stream, or a message.
     fn push(&mut self, data: &[u8], framing: Framing, now: Nanos);
 
@@ -26,7 +31,7 @@ pub(crate) trait Outbox {
     /// So many bytes of [`Outbox::front`] have left; all of them if it was a message.
     fn pop(&mut self, bytes: usize, now: Nanos);
 
-    /// How many more bytes may be taken in, where no more than `most` are to wait. A message may if it is not 0.
+    /// How many more bytes may be taken in, where what waits is to take no more than `most`. A message may if it is not 0.
     fn room(&self, framing: Framing, most: usize) -> usize {
         match framing {
             Framing::Stream => most.saturating_sub(self.waiting().bytes),
@@ -111,6 +116,9 @@ pub(crate) struct Injected {
     pub(crate) lost: u64,
 }
 
+/// Bytes of memory about which a queue that is not empty makes no fuss.
+const SPARE: usize = 1 << 10;
+
 /// A queue of bytes, or of messages that stay apart. Empty, it owns no memory: most peers never need it.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -157,6 +165,21 @@ impl Outbox for Queue {
         self.head += bytes;
         if self.is_clear() {
             *self = Self::default();
+        } else {
+            self.give_back();
+        }
+    }
+}
+
+impl Queue {
+    /// Gives back memory that is more than four times what waits. No more is moved for that than has been sent since the
+    /// last time.
+    fn give_back(&mut self) {
+        let enough = SPARE.max(2 * self.waiting().bytes);
+        if self.bytes.capacity() > 2 * enough {
+            self.bytes.drain(..self.head);
+            self.head = 0;
+            self.bytes.shrink_to(enough);
         }
     }
 }
@@ -182,6 +205,22 @@ mod tests {
         assert_eq!(queue.bytes.capacity(), 0);
     }
 
+    /// What has been sent does not stay, though a little waits for ever.
+    #[test]
+    fn memory_goes_with_what_waits() {
+        let mut queue = Queue::default();
+        for round in 0..3 {
+            queue.push(&[7; 256 << 10], Framing::Stream, 0);
+            while queue.waiting().bytes > 1 {
+                let half = queue.waiting().bytes / 2;
+                queue.pop(half, 0);
+                let (memory, waiting) = (queue.bytes.capacity(), queue.waiting().bytes);
+                assert!(memory <= 2 * SPARE.max(2 * waiting), "{round}: {memory} for {waiting}");
+            }
+        }
+        assert_eq!(queue.front(0), Some((Origin::Answer, &[7][..])));
+    }
+
     proptest! {
         #[test]
         fn a_stream_leaves_as_it_came(steps in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..50), 0usize..60), 0..60)) {
@@ -198,6 +237,7 @@ mod tests {
                 came.extend_from_slice(&data);
                 take(&mut queue, most, &mut left);
                 prop_assert_eq!(queue.waiting().bytes, came.len() - left.len());
+                prop_assert!(queue.bytes.capacity() <= 2 * SPARE.max(2 * queue.waiting().bytes));
             }
             take(&mut queue, usize::MAX, &mut left);
             prop_assert_eq!(left, came);

@@ -11,7 +11,8 @@ use std::time::Duration;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Shutdown, shutdown};
-use sockkit_core::{Address, Error, ErrorKind, Listener, Options, Session, Sharing, Target, listen};
+use sockkit_core::transport::Form;
+use sockkit_core::{Error, ErrorKind, Listener, Options, Session, Sharing, Target, listen};
 use sockkit_sys::Features;
 
 use crate::admission::Admission;
@@ -24,9 +25,10 @@ use crate::observer::Observer;
 use crate::policy::Policy;
 use crate::services::Service;
 
-/// Bytes asked for as `SO_RCVBUF` and `SO_SNDBUF` of a UDP listener, where nothing else is said: the kernel's default
-/// holds a few hundred small datagrams, fewer than one busy client sends while a worker waits for its processor.
-const UDP_BUFFER: usize = 4 << 20;
+/// Bytes asked for as `SO_RCVBUF` and `SO_SNDBUF` of a listener for datagrams, where nothing else is said: the kernel's
+/// default holds a few hundred small ones, fewer than one busy client sends while a worker waits for its processor. To the
+/// latter is also charged what Unix peers have not read, and two large datagrams use up the default.
+const DATAGRAM_BUFFER: usize = 4 << 20;
 
 /// Descriptors that are not connections: listeners, epoll, events, standard streams, and some to spare.
 const SPARE_DESCRIPTORS: usize = 64;
@@ -273,12 +275,11 @@ impl<S: Service> Server<S> {
             let listener = listen(&plan.target, &options)?;
             let service = Arc::new(plan.service);
             listening.push(Listening { url: listener.url(), service: service.name() });
-            if let (Address::Inet(inet), Session::Connectionless) =
-                (listener.address(), listener.transport().traits().session)
-            {
-                own.push(*inet);
+            let traits = listener.transport().traits();
+            if traits.session == Session::Connectionless {
+                own.push(listener.address().clone());
             }
-            let shares = listener.transport().traits().sharing != Sharing::None;
+            let shares = traits.sharing != Sharing::None;
             for seat in seats.iter_mut().skip(1).filter(|_| shares) {
                 seat.push(Post { listener: listener.sibling(&options)?, service: Arc::clone(&service) });
             }
@@ -429,9 +430,12 @@ fn options_for(target: &Target, options: &Options, workers: usize) -> Options {
     let mut options = options.clone();
     let traits = target.transport().traits();
     options.reuse_port = workers > 1;
-    if traits.session == Session::Connectionless && traits.message_max.is_some() {
-        options.receive_buffer = options.receive_buffer.or(Some(UDP_BUFFER));
-        options.send_buffer = options.send_buffer.or(Some(UDP_BUFFER));
+    if traits.session == Session::Connectionless {
+        options.send_buffer = options.send_buffer.or(Some(DATAGRAM_BUFFER));
+        // What waits for a Unix socket is charged to its senders.
+        if traits.form == Form::HostPort {
+            options.receive_buffer = options.receive_buffer.or(Some(DATAGRAM_BUFFER));
+        }
     }
     options
 }

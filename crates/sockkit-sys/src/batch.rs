@@ -612,13 +612,18 @@ mod tests {
         let (server, client) = (udp(), udp());
         assert!(Features::default().coalesce(server.as_fd()));
         client.connect(server.local_addr().unwrap()).unwrap();
-        set_option(client.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, segment as libc::c_int).unwrap();
-        client.send(text).unwrap();
-        set_option(client.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 0).unwrap();
+        send_train(&client, text, segment);
         let mut batch = Batch::new(4, 1 << 16, Ancillary::None).joining(SEGMENTS);
         batch.make_room();
         assert_eq!(batch.receive(server.as_fd(), 4).unwrap(), 1);
         (server, client, batch)
+    }
+
+    fn send_train(client: &UdpSocket, text: &[u8], segment: usize) {
+        let set = |size| set_option(client.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, size).unwrap();
+        set(segment as libc::c_int);
+        client.send(text).unwrap();
+        set(0);
     }
 
     fn texts(client: &UdpSocket) -> Vec<Vec<u8>> {
@@ -642,6 +647,26 @@ mod tests {
         assert_eq!(batch.receive(server.as_fd(), 4).unwrap(), 1);
         let datagram = batch.datagram(0);
         assert_eq!((datagram.length, datagram.segment, datagram.count()), (5, 5, 1));
+    }
+
+    /// Of each length, beside one that came alone and is shorter, as long or longer.
+    #[test]
+    fn what_came_as_one_does_not_join_what_came_alone() {
+        for (alone, length) in [(100, 63), (63, 63), (2, 63), (100, 100), (100, 101)] {
+            let (server, client, mut batch) = train(b"before", 3);
+            let (alone, text) = (vec![1; alone], vec![2; length]);
+            for _ in 0..2 {
+                client.send(&alone).unwrap();
+                send_train(&client, &text, 1);
+            }
+            assert_eq!(batch.receive(server.as_fd(), 4).unwrap(), 4);
+            let lengths = [alone.len(), length, alone.len(), length];
+            (0..4).for_each(|slot| batch.answer(slot, lengths[slot]));
+            let sent = batch.send(server.as_fd(), |f| panic!("{f:?}"));
+            assert_eq!(sent.messages, 2 * (1 + length));
+            let once = || [&alone[..]].into_iter().chain(text.chunks(1));
+            assert_eq!(texts(&client), once().chain(once()).collect::<Vec<_>>());
+        }
     }
 
     #[test]

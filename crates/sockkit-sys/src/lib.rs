@@ -34,7 +34,7 @@ pub use outbox::Sent;
 pub use signal::is_ignored;
 pub use socket::{
     accept, bind, connect, discard, local_address, peer_address, receive_message, receive_queue_drops, recv,
-    recv_waiting, refuse_descriptors, send, send_queue, send_to, set_low_water, socket,
+    recv_waiting, refuse_descriptors, send, send_queue, send_to, set_low_water, socket, takes_descriptors,
 };
 pub use uring::{Chunk, Completion, Interest, Line, Receive, Ring, Sizes, probe_io_uring, try_io_uring};
 pub use write::write_nowait;

@@ -113,6 +113,8 @@ impl Outbox {
             let fits = last.is_open && last.datagrams < most && piece.length <= head.segment;
             let joins = fits
                 && (1..=JOINED_SIZE).contains(&piece.length)
+                // The kernel cuts all of them to the first one's size, so what is several stays on its own.
+                && piece.datagrams() == 1
                 && last.bytes + piece.length <= JOINED_BYTES
                 && piece.info == head.info
                 && names[piece.name] == names[head.name];

@@ -7,6 +7,8 @@ use std::ptr;
 use crate::address::SockAddr;
 use crate::call::retry;
 
+const SO_PASSRIGHTS: libc::c_int = 83; // asm-generic/socket.h; not in libc yet
+
 /// socket(2): a descriptor that does not block and is closed on exec.
 ///
 /// Takes the protocol as a number because nix has no name for multipath TCP (`IPPROTO_MPTCP`, 262).
@@ -94,8 +96,19 @@ pub fn peer_address(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
 /// `ENOPROTOOPT` on an older kernel; descriptors that are sent along are then closed as they are received, by the calls
 /// of this crate.
 pub fn refuse_descriptors(fd: BorrowedFd<'_>) -> io::Result<()> {
-    const SO_PASSRIGHTS: libc::c_int = 83; // asm-generic/socket.h; not in libc yet
     set_option(fd, libc::SOL_SOCKET, SO_PASSRIGHTS, 0)
+}
+
+/// Whether messages to a Unix socket may carry descriptors: nobody has asked the kernel to [refuse](refuse_descriptors)
+/// them, or it cannot. A receive from a stream then ends at a message that carries some, even if more is behind it.
+pub fn takes_descriptors(fd: BorrowedFd<'_>) -> bool {
+    let (mut takes, mut length): (libc::c_int, _) = (1, size_of::<libc::c_int>() as libc::socklen_t);
+    let (pointer, length) = ((&raw mut takes).cast(), &raw mut length);
+    // SAFETY: the pointer and the length are those of `takes`, which outlives the call.
+    let told = retry(|| unsafe {
+        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, pointer, length)
+    });
+    told.is_err() || takes != 0
 }
 
 /// How many bytes have to have come before a stream is said to be readable (`SO_RCVLOWAT`). Its end and its errors are
@@ -295,6 +308,14 @@ mod tests {
         assert!(send_queue(ours.as_fd()).unwrap() >= 1000);
         theirs.read_exact(&mut [0; 1000]).unwrap();
         assert_eq!(send_queue(ours.as_fd()).unwrap(), 0);
+    }
+
+    #[test]
+    fn descriptors_are_taken_until_they_are_refused() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        assert!(takes_descriptors(ours.as_fd()));
+        let refused = refuse_descriptors(ours.as_fd());
+        assert_eq!(takes_descriptors(ours.as_fd()), refused.is_err());
     }
 
     #[test]

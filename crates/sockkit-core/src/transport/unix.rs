@@ -73,7 +73,7 @@ impl Transport for Unix {
 
     fn configure(&self, socket: BorrowedFd<'_>, _: Role, _: &Address, _: &Options) -> io::Result<()> {
         // Nobody here wants a peer's descriptors. An older kernel does not know the option: there they are closed as they
-        // come, but cut a read short.
+        // come, but cut a read short (`sockkit_sys::takes_descriptors`).
         let _ = sockkit_sys::refuse_descriptors(socket);
         if self.kind == libc::SOCK_SEQPACKET {
             sockkit_sys::mark_messages(socket, true)?;

@@ -12,8 +12,11 @@ use crate::queue::{Cut, Injected, Origin, Outbox, Waiting};
 /// How long an answer is held back that nobody overtakes.
 pub(super) const HELD_BACK: Nanos = 10_000_000;
 
-/// Pieces or messages that may wait for one peer, besides the bound on their bytes. With so many nothing is read.
-const PIECES: usize = 4096;
+/// Memory that a piece takes besides its bytes: its place, and what the allocator adds to them.
+const PER_PIECE: usize = 2 * size_of::<Piece>();
+
+/// Places for pieces about which a queue makes no fuss.
+const SPARE: usize = 16;
 
 /// Answers that leave late, changed, twice or not at all. Each owns memory of its own, which nothing but a server with
 /// faults has to pay for.
@@ -30,7 +33,7 @@ pub(crate) struct DisturbedQueue {
     /// When the service's own words may begin.
     speech: Option<Speech>,
     bucket: Option<Bucket>,
-    /// Bytes that were taken in to be answered.
+    /// Bytes that were taken in and leave, now or later: not what is dropped or cut off.
     taken: u64,
     /// Bytes that have left.
     left: u64,
@@ -169,17 +172,23 @@ impl Outbox for DisturbedQueue {
         Waiting { bytes: self.bytes - self.head, messages, copies: self.copies }
     }
 
+    fn memory(&self) -> usize {
+        self.waiting().bytes + self.pieces.len() * PER_PIECE
+    }
+
     fn push(&mut self, data: &[u8], framing: Framing, now: Nanos) {
         if self.mute || self.cut {
             return self.lose(data.len(), 1);
         }
-        self.taken += data.len() as u64;
         let mut fate = match framing {
             Framing::Stream => self.dice.piece(data),
             Framing::Message => self.dice.message(data),
         };
         match fate.payload.take() {
-            Some(payload) => self.enter(payload, &fate, now),
+            Some(payload) => {
+                self.taken += payload.len() as u64;
+                self.enter(payload, &fate, now);
+            }
             None => {
                 self.count(FaultCount::Dropped);
                 self.lose(data.len(), 1);
@@ -202,6 +211,10 @@ impl Outbox for DisturbedQueue {
             return;
         }
         self.pieces.pop_front();
+        let enough = SPARE.max(2 * self.pieces.len());
+        if self.pieces.capacity() > 2 * enough {
+            self.pieces.shrink_to(enough);
+        }
         self.bytes -= length;
         self.head = 0;
         self.copies -= usize::from(origin == Origin::Copy);
@@ -213,12 +226,11 @@ impl Outbox for DisturbedQueue {
     fn room(&self, framing: Framing, most: usize) -> usize {
         let quota =
             self.dice.faults.reset_after.map_or(u64::MAX, |after| after.get() - after.get().min(self.taken));
-        let waiting = self.waiting().bytes;
+        let room = most.saturating_sub(self.memory());
         match framing {
-            _ if quota == 0 || self.pieces.len() >= PIECES => 0,
-            Framing::Message if waiting < most => usize::MAX,
-            Framing::Message => 0,
-            Framing::Stream => most.saturating_sub(waiting).min(usize::try_from(quota).unwrap_or(usize::MAX)),
+            _ if quota == 0 || room == 0 => 0,
+            Framing::Message => usize::MAX,
+            Framing::Stream => room.min(usize::try_from(quota).unwrap_or(usize::MAX)),
         }
     }
 
@@ -470,10 +482,14 @@ mod tests {
         let delay = Some(Delay { mean: Duration::from_secs(60), spread: Duration::ZERO });
         for framing in [Framing::Stream, Framing::Message] {
             let mut queue = queue(Faults { delay, ..Faults::default() }, framing);
-            assert!((0..=PIECES).any(|_| {
+            let (most, mut pieces) = (1 << 20, 0);
+            while queue.room(framing, most) > 0 {
                 queue.push(b"", framing, 0);
-                queue.room(framing, 1000) == 0
-            }));
+                pieces += 1;
+                assert!(pieces <= most / size_of::<Piece>(), "they take memory too");
+            }
+            assert_eq!(take(&mut queue, 60_000 * MS).len(), pieces);
+            assert!(queue.pieces.capacity() <= 2 * SPARE);
             let mut queue = self::queue(Faults { delay, ..Faults::default() }, framing);
             queue.push(&[0; 1000], framing, 0);
             assert_eq!(queue.room(framing, 1000), 0);
@@ -532,6 +548,23 @@ mod tests {
             prop_assert_eq!(pushed, answered + injected.lost);
             prop_assert_eq!(injected.faults[FaultCount::Dropped.index()], injected.lost);
             prop_assert_eq!(injected.faults[FaultCount::Duplicated.index()], copies);
+        }
+
+        /// Who is not read any more, because as much was taken in as may leave before the reset, is reset once that has left.
+        #[test]
+        fn the_last_to_be_read_is_followed_by_a_reset(faults in some_faults(), after in 1_u64..500) {
+            let faults = Faults { reset_after: NonZeroU64::new(after), ..faults };
+            let mut queue = queue(faults, Framing::Message);
+            let mut now = 0;
+            for _ in 0..100 {
+                now += 5 * MS;
+                if queue.room(Framing::Message, 1000) > 0 {
+                    queue.push(&[7; 50], Framing::Message, now);
+                }
+                take(&mut queue, now);
+                let waits = !queue.waiting().is_nothing();
+                prop_assert!(queue.room(Framing::Message, 1000) > 0 || waits || queue.cut() == Some(Cut::Reset));
+            }
         }
 
         /// A stream keeps its bytes and their order, however it is delayed, cut into pieces and paced.

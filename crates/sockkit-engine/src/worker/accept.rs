@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
+use sockkit_core::transport::Form;
 use sockkit_core::{Address, Framing, Sharing, Traits, UnixName};
 use sockkit_sys::SockAddr;
 
@@ -37,6 +38,8 @@ const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_s
 /// A listener at which connections arrive.
 pub(super) struct Gate<S> {
     pub(super) post: Post<S>,
+    /// A short read from one of its connections does not mean that nothing more is there.
+    cuts_reads: bool,
     /// While it rests: when it is opened again.
     rests_until: Option<Nanos>,
     rest: Duration,
@@ -45,7 +48,16 @@ pub(super) struct Gate<S> {
 
 impl<S> Gate<S> {
     pub(super) fn new(post: Post<S>) -> Self {
-        Self { post, rests_until: None, rest: REST.0, armed: Armed::default() }
+        let listener = &post.listener;
+        let Traits { form, framing, .. } = listener.transport().traits();
+        let is_unix_stream = (form, framing) == (Form::Path, Framing::Stream);
+        Self {
+            cuts_reads: is_unix_stream && sockkit_sys::takes_descriptors(listener.as_fd()),
+            post,
+            rests_until: None,
+            rest: REST.0,
+            armed: Armed::default(),
+        }
     }
 }
 
@@ -154,10 +166,9 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let wall = post.service.tells_time().then(SystemTime::now);
         let occasion = Occasion { peer: &address, host: &self.shared.host, now: wall, framing };
         let service = Arc::clone(&post.service);
-        let unread = post.is_unread();
         let peer = Peer::open(address.clone(), ticket, service, &occasion, outbox, self.now);
         let slot = self.connections.vacant_key();
-        let way = match self.way_for(slot, socket, &peer, unread) {
+        let way = match self.way_for(index, slot, socket, &peer) {
             Ok(way) => way,
             Err(errno) => {
                 self.shared.admission.leave(peer.into_ticket());
@@ -183,19 +194,21 @@ impl<S: Service, K: Kit> Worker<S, K> {
         Ok(Outcome::Taken)
     }
 
-    /// The way of a connection that will be in this slot.
+    /// The way of a connection from this gate that will be in this slot.
     fn way_for(
         &mut self,
+        index: usize,
         slot: usize,
         socket: OwnedFd,
         peer: &Peer<S, K::Outbox>,
-        unread: bool,
     ) -> nix::Result<Way> {
+        let Gate { post, cuts_reads, .. } = &self.gates[index];
+        let unread = post.is_unread();
         let token = Token::Connection(slot).pack();
         if let (Framing::Stream, false, Some(ring)) = (peer.framing(), unread, &mut self.ring) {
             return Ok(Way::Ringed(ring.adopt(socket, token), Stream::default()));
         }
-        let mut polled = Polled::new(socket, unread);
+        let mut polled = Polled::new(socket, unread, *cuts_reads);
         if self.takes_direct() {
             polled.receive_bare(peer.framing());
             self.direct.push(slot);

@@ -23,7 +23,7 @@ use crate::counters::{Counters, DropReason, FaultCount};
 use crate::deadlines::Armed;
 use crate::faults::{Departure, Detour, Kit, Taken};
 use crate::observer::Event;
-use crate::policy::{is_group, judge_unix};
+use crate::policy::is_group;
 use crate::queue::Origin;
 use crate::server::{Post, RateLimits, Shared, Stage};
 use crate::services::{Answer, Occasion, Service};
@@ -442,7 +442,7 @@ impl Desk<'_> {
         }
         match inet {
             Some(inet) => self.books.shared.policy.judge_inet(inet, destination, local)?,
-            None => judge_unix(source)?,
+            None => self.books.shared.policy.judge_unix(source)?,
         }
         if self.books.worker > 0 && destination.is_some_and(|destination| is_group(destination, local)) {
             // Every socket of the port gets a copy of what is sent to a group: the first worker's answers.

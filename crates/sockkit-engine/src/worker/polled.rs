@@ -48,7 +48,8 @@ pub(super) struct Polled {
     awaits_much: bool,
     /// There may be something to read: an edge was told, and no read has come back short since.
     readable: bool,
-    /// A short read does not mean that the socket is empty: the end waits behind the data, or urgent data cut it.
+    /// A short read does not mean that the socket is empty: the end waits behind the data, or urgent data cut it, or
+    /// descriptors may.
     read_to_the_end: bool,
     /// What the kernel is asked to tell.
     watch: Watch,
@@ -92,13 +93,13 @@ impl From<Told> for Ready {
 }
 
 impl Polled {
-    pub(super) fn new(socket: OwnedFd, unread: bool) -> Self {
+    pub(super) fn new(socket: OwnedFd, unread: bool, read_to_the_end: bool) -> Self {
         Self {
             socket,
             unread,
             awaits_much: false,
             readable: false,
-            read_to_the_end: false,
+            read_to_the_end,
             watch: Watch::Arrival,
             appetite: Appetite::default(),
             direct: false,

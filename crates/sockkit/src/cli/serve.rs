@@ -167,7 +167,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "SIZE", value_parser = units::buffer)]
     pub(crate) rcvbuf: Option<usize>,
 
-    /// Bytes of SO_SNDBUF (capped by net.core.wmem_max) [default: 4MiB on UDP, else the kernel's]
+    /// Bytes of SO_SNDBUF (capped by net.core.wmem_max) [default: 4MiB for datagrams, else the kernel's]
     #[arg(long, value_name = "SIZE", value_parser = units::buffer)]
     pub(crate) sndbuf: Option<usize>,
 

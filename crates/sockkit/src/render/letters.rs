@@ -1,16 +1,10 @@
-//! Letters that are not seen but act on what is around them: they move a cursor, set a colour, end a line, or turn the
-//! order of letters around. Names and sentences of a result may come from a stranger, and a program's output goes to
-//! terminals, so no output has such letters but those that it writes itself.
+//! Letters that are not seen but act on what is around them. Names and sentences of a result may come from a stranger, and
+//! a program's output goes to terminals, so no output has such letters but those that it writes itself.
+
+pub(crate) use sockkit_core::is_unseen;
 
 /// What stands in the place of one.
 pub(crate) const REPLACED: char = '\u{fffd}';
-
-/// Whether it is such a letter.
-pub(crate) fn is_unseen(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
 
 /// One line of text without them.
 pub(crate) fn seen(text: &str) -> String {
