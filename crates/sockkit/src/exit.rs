@@ -13,7 +13,8 @@ use crate::render::letters;
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0  success
-  1  the answer is no: a mismatch, a regression or a check that could not judge, a loss above the limit
+  1  the answer is no: a mismatch, a regression or a check that could not
+     judge, a loss above the limit
   2  usage: what was typed makes no sense
   3  cannot reach: refused, unreachable, no such path, name not found
   4  timed out, or no reply
