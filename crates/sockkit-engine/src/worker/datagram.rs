@@ -435,6 +435,7 @@ impl Desk<'_> {
     }
 
     /// Whether it may be answered, as far as that is the same for all that came as one.
+    #[inline]
     fn admit(&self, datagram: &Datagram<'_>, inet: Option<SocketAddr>) -> Result<(), DropReason> {
         let Datagram { truncated, source, destination, local, .. } = *datagram;
         if truncated {
