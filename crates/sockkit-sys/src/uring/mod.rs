@@ -65,6 +65,17 @@ pub enum Interest {
     Writable,
 }
 
+impl Interest {
+    /// Of poll(2).
+    fn events(self) -> u32 {
+        let events = match self {
+            Self::Readable => libc::POLLIN,
+            Self::Writable => libc::POLLOUT,
+        };
+        events as u32
+    }
+}
+
 /// What has become of an operation.
 #[derive(Debug)]
 pub enum Completion<C = Chunk> {
@@ -168,11 +179,8 @@ impl Ring {
     /// If another is under way.
     pub fn watch(&mut self, line: Line, interest: Interest) {
         let fd = self.begin(line, Op::Watch);
-        let events = match interest {
-            Interest::Readable => libc::POLLIN,
-            Interest::Writable => libc::POLLOUT,
-        };
-        self.push(opcode::PollAdd::new(fd, events as u32).build(), line, Op::Watch);
+        self.line(line).watched = interest.events();
+        self.push(opcode::PollAdd::new(fd, interest.events()).build(), line, Op::Watch);
     }
 
     /// Has it told, once, when the peer has ended its side. A receive that goes on may miss an end right behind the last bytes:
@@ -329,6 +337,10 @@ impl Ring {
         if !armed {
             open.end(tag.op);
         }
+        if tag.op == Op::Watch && !open.retired && self.watches_on(tag.line, entry.result(), armed) {
+            return None;
+        }
+        let open = self.lines.get(tag.line)?;
         let (token, retired, idle) = (open.token, open.retired, open.is_idle());
         let completion = match tag.op {
             Op::Receive => {
@@ -355,6 +367,27 @@ impl Ring {
             self.lines.close(tag.line);
         }
         None
+    }
+
+    /// Whether a watch is not over with this answer, but goes on.
+    ///
+    /// The kernel also tells that the peer has ended its side, asked or not, and from then on answers at once to whoever
+    /// asks. So one that is told that and nothing else goes on as one of many answers: after the first, which is the same
+    /// again, it has another only when something changes. It is stopped at the one that it was for.
+    fn watches_on(&mut self, line: Line, answer: i32, armed: bool) -> bool {
+        let Some(open) = self.lines.get(line) else { return false };
+        let is_told = answer < 0 || answer & (open.watched as i32 | FAILED) != 0;
+        match (is_told, armed) {
+            (true, true) => self.cancel(line, Op::Watch),
+            (true, false) => return false,
+            (false, true) => {}
+            (false, false) => {
+                open.begin(Op::Watch);
+                let (fd, events) = (Fd(open.fd.as_raw_fd()), open.watched);
+                self.push(opcode::PollAdd::new(fd, events).multi(true).build(), line, Op::Watch);
+            }
+        }
+        true
     }
 
     /// The same, and waits no longer than so.
@@ -420,6 +453,9 @@ impl std::fmt::Debug for Ring {
         f.debug_struct("Ring").field("enters", &self.enters).finish()
     }
 }
+
+/// What is worth a look whatever is watched for.
+const FAILED: i32 = (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) as i32;
 
 const RETIRED: &str = "the line has been retired";
 
