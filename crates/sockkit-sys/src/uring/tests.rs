@@ -304,10 +304,8 @@ fn urgent_data_does_not_stop_a_receive() {
     let send = |bytes: &[u8], flags: i32| {
         let peer = peer.as_raw_fd();
         // SAFETY: the pointer and the length are those of `bytes`, which outlives the call.
-        assert_eq!(
-            unsafe { libc::send(peer, bytes.as_ptr().cast(), bytes.len(), flags) },
-            bytes.len() as isize
-        );
+        let sent = unsafe { libc::send(peer, bytes.as_ptr().cast(), bytes.len(), flags) };
+        assert_eq!(sent, bytes.len() as isize);
     };
     for how in [Receive::Always, Receive::WhenReady, Receive::Always] {
         send(b"before", 0);

@@ -86,13 +86,17 @@ impl Pool {
     }
 
     /// The kernel has put these bytes into it, or none.
-    pub(super) fn landed(&mut self, chunk: Chunk, bytes: impl ExactSizeIterator<Item = u8>) -> Chunk {
-        assert!(bytes.len() <= chunk.length, "the kernel has written beyond the chunk");
+    pub(super) fn landed(
+        &mut self,
+        Chunk { buffer, length }: Chunk,
+        bytes: impl ExactSizeIterator<Item = u8>,
+    ) -> Chunk {
+        assert!(bytes.len() <= length, "the kernel has written beyond the chunk");
         if bytes.len() > 0 {
-            return self.take(chunk.buffer, bytes);
+            return self.take(buffer, bytes);
         }
-        self.pass(chunk.buffer, Owner::Kernel, Owner::Chunk);
-        Chunk { length: 0, ..chunk }
+        self.pass(buffer, Owner::Kernel, Owner::Chunk);
+        Chunk { buffer, length: 0 }
     }
 
     pub(super) fn bytes(&self, chunk: &Chunk) -> &[u8] {
