@@ -111,6 +111,29 @@ fn a_worker_without_a_ring_of_its_own_serves_by_epoll() {
     skip!("the kernel does not charge the memory of rings");
 }
 
+/// Who says that it listens has all the descriptors that it needs.
+#[test]
+fn with_too_few_descriptors_a_server_says_so_before_it_is_ready() {
+    need_tool!("prlimit");
+    let (mut ready, mut refused) = (0, 0);
+    for limit in 8..32 {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={limit}:{limit}")).arg(SOCKKIT.path());
+        command.args(["serve", "--json", "--workers", "1", "--engine", "uring", "--tcp", "127.0.0.1:0"]);
+        match Server::start(command, 1) {
+            Ok(server) => {
+                server.stop().assert_clean();
+                ready += 1;
+            }
+            Err(not_ready) => {
+                assert_eq!(not_ready.status.and_then(|status| status.code()), Some(6), "{not_ready}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0 && ready + refused == 24);
+}
+
 /// A ring that can be set up and does not do what it should is not used.
 #[test]
 fn a_ring_that_does_not_work_is_not_used() {

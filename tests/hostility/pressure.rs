@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use sockkit_tests::{
-    PATIENCE, Peer, PeerOptions, Pinger, Server, holds_within, noise, observe_for, raise_file_limit,
-    rss_bytes, skip, strace_works, wait_until,
+    PATIENCE, Peer, PeerOptions, Pinger, Server, cpu_time, holds_within, noise, observe_for,
+    raise_file_limit, rss_bytes, skip, strace_works, wait_until,
 };
 
 use crate::SOCKKIT;
@@ -121,6 +121,68 @@ fn t41_many_peers_that_only_write_share_a_bound() {
     let summary = server.summary();
     assert!(summary.get(&["connections", "ended", "memory_limit"]) > 0, "{}", summary.0);
     summary.assert_balanced();
+}
+
+/// Peers that read what they are told are not cut off for want of memory, however much they have under way.
+#[test]
+fn peers_that_read_are_held_in_the_kernel() {
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--workers", "1", "--max-memory", "4MiB"]);
+    // So much fits into the buffers of two sockets.
+    let bytes = noise(41, 64 << 10);
+    thread::scope(|scope| {
+        for _ in 0..100 {
+            scope.spawn(|| {
+                let peer = Peer::connect(server.url("tcp"));
+                (0..16).for_each(|_| peer.echo(&bytes).expect("an echo"));
+            });
+        }
+    });
+    let summary = server.summary();
+    assert_eq!(summary.get(&["connections", "ended", "memory_limit"]), 0, "{}", summary.0);
+    summary.assert_balanced();
+}
+
+/// What waits for a peer that reads late is no more than its queue: the rest of what it has written waits in the kernel.
+#[test]
+fn a_queue_holds_no_more_than_its_bound() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let unix = format!("{}", directory.path().join("s").display());
+    let bounds = ["--workers", "1", "--max-queue", "4KiB", "--max-memory", "5KiB"];
+    let server = SOCKKIT.serve(&[&["--tcp", "127.0.0.1:0", "--unix", &unix][..], &bounds].concat());
+    for url in server.urls() {
+        let peer = Peer::connect(url);
+        let filled = fill(&peer);
+        assert_eq!(peer.read_exact(filled).expect("all of it comes back").len(), filled);
+    }
+    let summary = server.summary();
+    assert_eq!(summary.get(&["connections", "ended", "memory_limit"]), 0, "{}", summary.0);
+    summary.assert_balanced();
+}
+
+/// Who has ended its side and does not read is waited for, and not asked again and again.
+#[test]
+fn who_is_half_closed_and_does_not_read_costs_no_time() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| format!("{}", directory.path().join(name).display());
+    let (echo, chargen) = (path("e"), format!("chargen@unix:{}", path("c")));
+    let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--unix", &echo]);
+    let speaker = SOCKKIT.serve(&[&chargen]);
+    let mut peers: Vec<Peer> = server.urls().iter().map(|url| Peer::connect(url)).collect();
+    for peer in &peers {
+        fill(peer);
+    }
+    peers.push(Peer::connect(speaker.url("unix")));
+    for peer in &peers {
+        peer.shutdown_write();
+    }
+    let used = || cpu_time(server.pid()) + cpu_time(speaker.pid());
+    let (before, span) = (used(), Duration::from_secs(1));
+    observe_for(span);
+    let used = used() - before;
+    assert!(used < span / 4, "{used:?} of processor time in {span:?} with nothing to be done");
+    drop(peers);
+    server.stop().assert_clean();
+    speaker.stop().assert_clean();
 }
 
 /// T42: more peers that never read what they have asked for than a worker has buffers to receive into (512 on an

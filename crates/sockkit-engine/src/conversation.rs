@@ -94,8 +94,9 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
 
     /// How many bytes may be read from the peer now. 0 means that reading is paused or over.
     ///
-    /// Of a stream never more is read than may be held, so `max_queue` is exact. A message cannot be read in part:
-    /// messages are read only while none waits, so at most one is held. (What delays answers on purpose holds more.)
+    /// Of a stream never more is read than may be held, so `max_queue` is exact. (An io_uring before Linux 6.8 may bring
+    /// more before it can be stopped.) A message cannot be read in part: messages are read only while none waits, so at
+    /// most one is held. (What delays answers on purpose holds more.)
     pub(crate) fn room(&mut self, limits: &Limits) -> usize {
         if self.peer_ended || self.phase == Phase::Flushing {
             return 0;

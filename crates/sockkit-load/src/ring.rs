@@ -203,7 +203,7 @@ impl Wired {
             },
         }
         if !armed {
-            ring.receive(self.plug, if self.sweeping { Receive::Once } else { how });
+            ring.receive(self.plug, if self.sweeping { Receive::Once(Ring::PIECE) } else { how });
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use nix::sys::socket::{setsockopt, sockopt};
-use sockkit_sys::{Completion, Line};
+use sockkit_sys::{Completion, Line, Ring};
 
 use super::polled::{Polled, Ready};
 use super::ring::{Plug, Stream};
@@ -46,6 +46,11 @@ impl<S: Service, Q: Outbox> Connection<S, Q> {
             Way::Ringed(..) => true,
         };
         quiet && self.peer.is_settled()
+    }
+
+    /// Whether a turn would be in vain: on a ring, what is left to do takes a large chunk.
+    pub(super) fn waits_for_chunk(&self, ring: Option<&Ring>) -> bool {
+        matches!(self.way, Way::Ringed(..)) && ring.is_some_and(|ring| !ring.has_vacant())
     }
 
     /// Whether it is asked in every round, so that it need not be carried to the next one.
@@ -117,12 +122,12 @@ impl<S: Service, K: Kit> Worker<S, K> {
         if let Turn::Over(reason) = turn {
             return self.end(slot, reason);
         }
-        if connection.is_settled() && connection.armed.is_set() {
-            return; // its deadline has only moved to later
-        }
         if turn == Turn::Unfinished && !connection.carried && !connection.is_direct() {
             connection.carried = true;
             self.carried.push(slot);
+        }
+        if connection.is_settled() && connection.armed.is_set() {
+            return; // its deadline has only moved to later
         }
         let Connection { peer, way, .. } = connection;
         if let Way::Polled(polled) = way
@@ -170,7 +175,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
         }
         let is_cut = peer.close(reason, shared, &books);
         books.counters.system_calls.add(1 + u64::from(is_cut));
-        match (way, &mut self.ring) {
+        let is_closed = match (way, &mut self.ring) {
             (Way::Polled(polled), _) => {
                 if polled.direct {
                     self.direct.retain(|&other| other != slot);
@@ -178,16 +183,20 @@ impl<S: Service, K: Kit> Worker<S, K> {
                 if is_cut {
                     reset(polled.socket());
                 }
+                true
             }
             (Way::Ringed(line, _), Some(ring)) => {
                 if is_cut {
                     reset(&ring.fd(line));
                 }
                 ring.retire(line);
+                ring.has_closed()
             }
-            (Way::Ringed(..), None) => {}
+            (Way::Ringed(..), None) => false,
+        };
+        if is_closed {
+            self.wake_gates();
         }
-        self.wake_gates();
     }
 
     pub(super) fn end_all(&mut self, reason: EndReason) {

@@ -28,7 +28,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use slab::Slab;
 use sockkit_core::{Error, Framing, Session};
-use sockkit_sys::{Events, Ring};
+use sockkit_sys::{Events, Line, Ring};
 
 use crate::clock::{NEVER, Nanos, nanos};
 use crate::counters::{Counters, EndReason};
@@ -42,6 +42,7 @@ use accept::Gate;
 use connection::Connection;
 use datagram::Datagrams;
 use polled::{Ready, SCRATCH};
+use ring::Lookout;
 use timer::Timer;
 
 /// Events taken from the kernel in one turn.
@@ -100,16 +101,16 @@ fn serve_by_ring_or<S: Service>(
     if seat.shared.spin || seat.shared.faults.is_some() || !seat.posts.iter().any(is_for_ring) {
         return EpollEngine::serve(seat);
     }
-    match Ring::new(ring::BUFFERS) {
-        Ok(ring) => serve(seat, Undisturbed, Some(ring)),
+    match Lookout::new() {
+        Ok(lookout) => serve(seat, Undisturbed, Some(lookout)),
         Err(error) => otherwise(seat, error),
     }
 }
 
 /// Serves, with the connections that are streams on the ring if there is one.
-fn serve<S: Service, K: Kit>(seat: Seat<S>, kit: K, ring: Option<Ring>) -> Result<(), Error> {
+fn serve<S: Service, K: Kit>(seat: Seat<S>, kit: K, lookout: Option<Lookout>) -> Result<(), Error> {
     let started = seat.started.clone();
-    let worker = Worker::new(seat, kit, ring)?;
+    let worker = Worker::new(seat, kit, lookout)?;
     // The server may have given up waiting, and then ends us.
     let _ = started.send(());
     worker.serve()
@@ -160,6 +161,8 @@ struct Worker<S: Service, K: Kit> {
     epoll: Epoll,
     /// On which streams are, if there is one.
     ring: Option<Ring>,
+    /// The line of the ring that is epoll's.
+    epoll_line: Option<Line>,
     gates: Vec<Gate<S>>,
     datagrams: Option<Datagrams<S, K::Detour>>,
     connections: Slab<Connection<S, K::Outbox>>,
@@ -180,9 +183,12 @@ struct Worker<S: Service, K: Kit> {
 }
 
 impl<S: Service, K: Kit> Worker<S, K> {
-    fn new(seat: Seat<S>, mut kit: K, ring: Option<Ring>) -> Result<Self, Error> {
+    fn new(seat: Seat<S>, mut kit: K, lookout: Option<Lookout>) -> Result<Self, Error> {
         let fail = |errno: Errno| Error::io("set up", "epoll", &errno.into()).with_advice(EPOLL_ADVICE);
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?;
+        let (epoll, ring, epoll_line) = match lookout {
+            Some(Lookout { epoll, ring, line }) => (epoll, Some(ring), Some(line)),
+            None => (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?, None, None),
+        };
         let wake = EpollEvent::new(EpollFlags::EPOLLIN, Token::Wake.pack());
         epoll.add(seat.shared.wake(seat.index), wake).map_err(fail)?;
         let timer = Timer::new(seat.shared.clock).map_err(fail)?;
@@ -201,6 +207,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
             index: seat.index,
             epoll,
             ring,
+            epoll_line,
             connections: Slab::new(),
             kit,
             deadlines: Deadlines::default(),
@@ -268,7 +275,10 @@ impl<S: Service, K: Kit> Worker<S, K> {
         }
         let mut slots = std::mem::take(&mut self.carried);
         for slot in slots.drain(..) {
-            if let Some(connection) = self.connections.get_mut(slot) {
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            if connection.waits_for_chunk(self.ring.as_ref()) {
+                self.carried.push(slot);
+            } else {
                 connection.carried = false;
                 self.turn(slot, Ready::CARRIED);
             }

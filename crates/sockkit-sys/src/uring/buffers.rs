@@ -1,7 +1,8 @@
 //! The memory that a ring's operations read and write, and who may touch which part of it.
 //!
 //! One region holds two kinds of buffers: those that are *provided*, from which the kernel takes one whenever something
-//! has come, and a few larger ones *for sending* what waited elsewhere. Each has one owner at a time. A [`Chunk`] is the
+//! has come, and a few larger ones *for sending* what waited elsewhere, or for receiving much at once. Each has one owner
+//! at a time. A [`Chunk`] is the
 //! right to a buffer that is ours; it is given up when the buffer goes to the kernel again, so nobody reads what the
 //! kernel may be writing.
 
@@ -20,8 +21,8 @@ pub(super) const PROVIDED: usize = 4 << 10;
 pub struct Sizes {
     /// How many there are to receive into, of 4 KiB each: a power of two.
     pub receivers: u16,
-    /// How many there are for sending. What is sent is on its way no longer than a call takes, so as many are enough as
-    /// sends begin between two calls.
+    /// How many there are for sending, and for receiving much. Neither is on its way for longer than a call takes, so as
+    /// many are enough as are begun between two calls.
     pub senders: u16,
     /// Bytes that one of those holds.
     pub sending: usize,
@@ -106,14 +107,38 @@ impl Buffers {
 
     /// Has `write` fill a buffer for sending from the front, and answer how far; `None` while all are in use.
     pub(super) fn fill_with(&mut self, write: impl FnOnce(&mut [u8]) -> usize) -> Option<Chunk> {
-        let buffer = self.spare.pop()?;
-        self.pass(buffer, Owner::Nobody, Owner::Chunk);
+        let Chunk { buffer, .. } = self.vacant(0)?;
         // SAFETY: the buffer has room for so many bytes, which began as zeros, and it is ours: the kernel has not got it,
         // nobody has its chunk yet, and `&mut self` keeps everybody else away while it is written to.
         let bytes = unsafe { slice::from_raw_parts_mut(self.address(buffer).as_ptr(), self.sending) };
         let length = write(bytes);
         assert!(length <= self.sending, "more was written than there is room for");
         Some(Chunk { buffer, length: length as u32 })
+    }
+
+    /// A buffer for sending that is to be received into, no more than so much; `None` while all are in use.
+    pub(super) fn vacant(&mut self, most: usize) -> Option<Chunk> {
+        let buffer = self.spare.pop()?;
+        self.pass(buffer, Owner::Nobody, Owner::Chunk);
+        Some(Chunk { buffer, length: most.min(self.sending) as u32 })
+    }
+
+    pub(super) fn has_vacant(&self) -> bool {
+        !self.spare.is_empty()
+    }
+
+    /// The kernel is to write into the chunk: where it is and how long, until [`Buffers::landed`].
+    pub(super) fn lend(&mut self, chunk: &Chunk) -> (*mut u8, u32) {
+        assert!(chunk.buffer >= self.provided, "it would be received into twice");
+        self.pass(chunk.buffer, Owner::Chunk, Owner::Kernel);
+        (self.address(chunk.buffer).as_ptr(), chunk.length)
+    }
+
+    /// The kernel has put so many bytes into the chunk.
+    pub(super) fn landed(&mut self, chunk: Chunk, length: usize) -> Chunk {
+        assert!(length <= chunk.length as usize, "the kernel has written beyond the chunk");
+        self.pass(chunk.buffer, Owner::Kernel, Owner::Chunk);
+        Chunk { length: length as u32, ..chunk }
     }
 
     pub(super) fn bytes(&self, chunk: &Chunk) -> &[u8] {

@@ -62,8 +62,12 @@ pub(super) struct Open {
     pub(super) token: u64,
     under_way: u8,
     being_cancelled: u8,
+    /// The events of poll(2) that are watched for.
+    pub(super) watched: u32,
     /// What is being sent.
     pub(super) sending: Option<Chunk>,
+    /// What is received into, if that is not left to the kernel.
+    pub(super) landing: Option<Chunk>,
     /// Its owner has given it up, and it is closed once nothing is under way.
     pub(super) retired: bool,
 }
@@ -109,7 +113,16 @@ struct Slot {
 
 impl Lines {
     pub(super) fn insert(&mut self, fd: OwnedFd, token: u64) -> Line {
-        let open = Open { fd, token, under_way: 0, being_cancelled: 0, sending: None, retired: false };
+        let open = Open {
+            fd,
+            token,
+            under_way: 0,
+            being_cancelled: 0,
+            watched: 0,
+            sending: None,
+            landing: None,
+            retired: false,
+        };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, open: None });
             u32::try_from(self.slots.len() - 1).expect("descriptors are fewer")

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 
-use buffers::Buffers;
+use buffers::{Buffers, PROVIDED};
 pub use buffers::{Chunk, Sizes};
 pub use lines::Line;
 use lines::{Lines, Op, Tag};
@@ -42,6 +42,9 @@ const COMPLETIONS: u32 = 8192;
 /// The group of provided buffers; a ring has one.
 const GROUP: u16 = 0;
 
+/// How often the kernel is asked to take what is queued so that there is room for more, which it does unless memory is short.
+const TRIES: usize = 10_000;
+
 /// How long a ring that is dropped waits for its operations to end, which they do at once when they are cancelled.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
@@ -52,8 +55,10 @@ pub enum Receive {
     Always,
     /// The same, but not before something has come: without a buffer to spare, the kernel would otherwise refuse at once.
     WhenReady,
-    /// What is there now, once; `EAGAIN` if nothing is.
-    Once,
+    /// What comes next, once, and no more than so many bytes of it.
+    Next(usize),
+    /// What is there now, once, and no more than so many bytes of it; `EAGAIN` if nothing is.
+    Once(usize),
 }
 
 /// What to watch a line for.
@@ -65,13 +70,25 @@ pub enum Interest {
     Writable,
 }
 
+impl Interest {
+    /// Of poll(2).
+    fn events(self) -> u32 {
+        let events = match self {
+            Self::Readable => libc::POLLIN,
+            Self::Writable => libc::POLLOUT,
+        };
+        events as u32
+    }
+}
+
 /// What has become of an operation.
 #[derive(Debug)]
 pub enum Completion<C = Chunk> {
     /// Of a receive. While it stays `armed`, more may come without being asked for.
     Received {
         /// Bytes, or `None` at the end of the stream; `ECANCELED` if it was stopped, `ENOBUFS` if there was no buffer,
-        /// `EAGAIN` if nothing was there to be received [once](Receive::Once), or as recv(2).
+        /// `EAGAIN` if nothing was there to be received [once](Receive::Once) or [into](Ring::receive_into) a chunk, or
+        /// as recv(2).
         result: io::Result<Option<C>>,
         /// Whether it goes on.
         armed: bool,
@@ -97,9 +114,20 @@ pub struct Ring {
     buffers: ManuallyDrop<Buffers>,
     lines: Lines,
     enters: u64,
+    /// Why there is no sense in going on.
+    broken: Option<io::Error>,
+    /// Some have been closed since that was last asked.
+    has_closed: bool,
 }
 
 impl Ring {
+    /// Bytes that are received into one buffer.
+    pub const PIECE: usize = PROVIDED;
+
+    /// Bytes that a receive that goes on may bring before it can be stopped: so many times the kernel receives before it
+    /// turns to others (`MULTISHOT_MAX_RETRY`, since Linux 6.8; before that, it does until there is no buffer).
+    pub const BURST: usize = 32 * PROVIDED;
+
     /// Sets up a ring with its buffers. Features that an older kernel lacks are left out where that costs only time.
     ///
     /// # Errors
@@ -118,7 +146,7 @@ impl Ring {
         // SAFETY: the entries are whole pages that live as long as `buffers`, which is dropped after the ring is closed.
         unsafe { ring.submitter().register_buf_ring_with_flags(entries, count, GROUP, 0) }?;
         let buffers = ManuallyDrop::new(buffers);
-        Ok(Self { ring, buffers, lines: Lines::default(), enters: 0 })
+        Ok(Self { ring, buffers, lines: Lines::default(), enters: 0, broken: None, has_closed: false })
     }
 
     /// Gives a descriptor to the ring. `token` is what its completions are told with.
@@ -140,13 +168,28 @@ impl Ring {
     /// If another is under way.
     pub fn receive(&mut self, line: Line, how: Receive) {
         let fd = self.begin(line, Op::Receive);
-        let (priority, flags) = match how {
-            Receive::Always => (MULTISHOT, 0),
-            Receive::WhenReady => (MULTISHOT | POLL_FIRST, 0),
-            Receive::Once => (0, libc::MSG_DONTWAIT),
+        // Of one that goes on, the kernel wants to hear of no length.
+        let (priority, flags, most) = match how {
+            Receive::Always => (MULTISHOT, 0, 0),
+            Receive::WhenReady => (MULTISHOT | POLL_FIRST, 0, 0),
+            Receive::Next(most) => (POLL_FIRST, 0, most),
+            Receive::Once(most) => (0, libc::MSG_DONTWAIT, most),
         };
-        let receive = opcode::Recv::new(fd, ptr::null_mut(), 0).ioprio(priority).flags(flags);
+        let most = most.min(PROVIDED) as u32;
+        let receive = opcode::Recv::new(fd, ptr::null_mut(), most).ioprio(priority).flags(flags);
         let entry = receive.buf_group(GROUP).build().flags(squeue::Flags::BUFFER_SELECT);
+        self.push(entry, line, Op::Receive);
+    }
+
+    /// Receives what is there now, once, into a chunk that is [vacant](Ring::vacant). One receive at a time, of either kind.
+    ///
+    /// # Panics
+    /// If another is under way, or it is another chunk.
+    pub fn receive_into(&mut self, line: Line, chunk: Chunk) {
+        let fd = self.begin(line, Op::Receive);
+        let (start, length) = self.buffers.lend(&chunk);
+        self.line(line).landing = Some(chunk);
+        let entry = opcode::Recv::new(fd, start, length).flags(libc::MSG_DONTWAIT).build();
         self.push(entry, line, Op::Receive);
     }
 
@@ -168,11 +211,8 @@ impl Ring {
     /// If another is under way.
     pub fn watch(&mut self, line: Line, interest: Interest) {
         let fd = self.begin(line, Op::Watch);
-        let events = match interest {
-            Interest::Readable => libc::POLLIN,
-            Interest::Writable => libc::POLLOUT,
-        };
-        self.push(opcode::PollAdd::new(fd, events as u32).build(), line, Op::Watch);
+        self.line(line).watched = interest.events();
+        self.push(opcode::PollAdd::new(fd, interest.events()).build(), line, Op::Watch);
     }
 
     /// Has it told, once, when the peer has ended its side. A receive that goes on may miss an end right behind the last bytes:
@@ -204,7 +244,7 @@ impl Ring {
         let open = self.line(line);
         open.retired = true;
         if open.is_idle() {
-            return self.lines.close(line);
+            return self.close(line);
         }
         for op in [Op::Receive, Op::Watch, Op::Heed] {
             self.cancel(line, op);
@@ -235,6 +275,16 @@ impl Ring {
         self.buffers.fill_with(write)
     }
 
+    /// A chunk to receive into, no more than so many bytes; `None` while too much is under way.
+    pub fn vacant(&mut self, most: usize) -> Option<Chunk> {
+        self.buffers.vacant(most)
+    }
+
+    /// Whether there is such a chunk now.
+    pub fn has_vacant(&self) -> bool {
+        self.buffers.has_vacant()
+    }
+
     /// Gives back a chunk.
     pub fn give_back(&mut self, chunk: Chunk) {
         self.buffers.give_back(chunk);
@@ -258,6 +308,11 @@ impl Ring {
         }
     }
 
+    /// Whether a line has been closed since this was last asked: a descriptor has become free.
+    pub fn has_closed(&mut self) -> bool {
+        std::mem::take(&mut self.has_closed)
+    }
+
     /// How often the kernel was entered so far.
     pub fn enters(&self) -> u64 {
         self.enters
@@ -265,6 +320,11 @@ impl Ring {
 
     fn line(&mut self, line: Line) -> &mut lines::Open {
         self.lines.get(line).filter(|open| !open.retired).expect(RETIRED)
+    }
+
+    fn close(&mut self, line: Line) {
+        self.lines.close(line);
+        self.has_closed = true;
     }
 
     fn begin(&mut self, line: Line, op: Op) -> Fd {
@@ -291,15 +351,19 @@ impl Ring {
 
     fn push_tagged(&mut self, entry: squeue::Entry, tag: Tag) {
         let entry = entry.user_data(tag.pack());
-        loop {
+        for _ in 0..TRIES {
             // SAFETY: the descriptor is that of a line, which is not closed before this operation has ended; the memory, if
             // any, is a buffer that was just passed to the kernel, and that is not passed on before that either.
             if unsafe { self.ring.submission().push(&entry) }.is_ok() {
                 return;
             }
             // What is queued is taken; completions that find no room wait in the kernel. A lack of memory passes.
-            let _ = self.enter(0);
+            if let Err(error) = self.enter(0) {
+                self.broken = Some(error);
+                return;
+            }
         }
+        self.broken = Some(io::ErrorKind::OutOfMemory.into());
     }
 
     /// What a completion means to the owner of its line, if anything.
@@ -329,11 +393,20 @@ impl Ring {
         if !armed {
             open.end(tag.op);
         }
+        if tag.op == Op::Watch && !open.retired && self.watches_on(tag.line, entry.result(), armed) {
+            return None;
+        }
+        let open = self.lines.get(tag.line)?;
         let (token, retired, idle) = (open.token, open.retired, open.is_idle());
         let completion = match tag.op {
             Op::Receive => {
-                let result = result.map(|length| chunk.filter(|_| length > 0));
-                Completion::Received { result, armed }
+                let landed = open.landing.take().map(|chunk| self.buffers.landed(chunk, length));
+                let (chunk, unused) = landed.or(chunk).map_or((None, None), |chunk| match length {
+                    0 => (None, Some(chunk)),
+                    _ => (Some(chunk), None),
+                });
+                unused.into_iter().for_each(|chunk| self.buffers.give_back(chunk));
+                Completion::Received { result: result.map(|_| chunk), armed }
             }
             Op::Send => {
                 let chunk = open.sending.take()?;
@@ -352,9 +425,30 @@ impl Ring {
             self.buffers.give_back(chunk);
         }
         if idle {
-            self.lines.close(tag.line);
+            self.close(tag.line);
         }
         None
+    }
+
+    /// Whether a watch is not over with this answer, but goes on.
+    ///
+    /// The kernel also tells that the peer has ended its side, asked or not, and from then on answers at once to whoever
+    /// asks. So one that is told that and nothing else goes on as one of many answers: after the first, which is the same
+    /// again, it has another only when something changes. It is stopped at the one that it was for.
+    fn watches_on(&mut self, line: Line, answer: i32, armed: bool) -> bool {
+        let Some(open) = self.lines.get(line) else { return false };
+        let is_told = answer < 0 || answer & (open.watched as i32 | FAILED) != 0;
+        match (is_told, armed) {
+            (true, true) => self.cancel(line, Op::Watch),
+            (true, false) => return false,
+            (false, true) => {}
+            (false, false) => {
+                open.begin(Op::Watch);
+                let (fd, events) = (Fd(open.fd.as_raw_fd()), open.watched);
+                self.push(opcode::PollAdd::new(fd, events).multi(true).build(), line, Op::Watch);
+            }
+        }
+        true
     }
 
     /// The same, and waits no longer than so.
@@ -372,6 +466,9 @@ impl Ring {
         let queued = self.ring.submission().len() as u32;
         // Also where nothing is waited for: what was deferred is done in calls with this flag, and only there.
         let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
         self.enters += 1;
         // SAFETY: with this flag the argument is what `Arguments` describes, and its time, if any, outlives the call. The
         // entries were made sound as they were queued.
@@ -420,6 +517,9 @@ impl std::fmt::Debug for Ring {
         f.debug_struct("Ring").field("enters", &self.enters).finish()
     }
 }
+
+/// What is worth a look whatever is watched for.
+const FAILED: i32 = (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) as i32;
 
 const RETIRED: &str = "the line has been retired";
 

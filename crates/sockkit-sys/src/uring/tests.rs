@@ -108,25 +108,68 @@ fn two_sends_are_never_under_way_on_one_line() {
     ring.send(line, two);
 }
 
-#[test]
-fn a_send_that_finds_no_room_says_so_and_room_is_told() {
-    let Some(mut ring) = ring(4) else { return };
-    let (line, mut peer) = adopt(&mut ring, 1);
+/// Sends until there is no more room. Answers how many bytes have left.
+fn fill_up(ring: &mut Ring, line: Line) -> usize {
     let mut sent = 0;
     loop {
         let chunk = ring.fill(&[1; 64 << 10]).unwrap();
         ring.send(line, chunk);
-        let Some((_, Completion::Sent { chunk, result })) = next(&mut ring) else { panic!("no send ends") };
+        let Some((_, Completion::Sent { chunk, result })) = next(ring) else { panic!("no send ends") };
         ring.give_back(chunk);
         match result {
             Ok(bytes) => sent += bytes,
-            Err(error) => break assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                return sent;
+            }
         }
     }
+}
+
+#[test]
+fn a_send_that_finds_no_room_says_so_and_room_is_told() {
+    let Some(mut ring) = ring(4) else { return };
+    let (line, mut peer) = adopt(&mut ring, 1);
+    let sent = fill_up(&mut ring, line);
     ring.watch(line, Interest::Writable);
     assert!(next(&mut ring).is_none(), "there is no room");
     peer.read_exact(&mut vec![0; sent]).unwrap();
     assert!(matches!(next(&mut ring), Some((1, Completion::Ready))));
+}
+
+/// The end of the peer's side is no room for ours, though every poll tells of it.
+#[test]
+fn who_watches_for_room_is_not_told_of_the_end_instead() {
+    let Some(mut ring) = ring(4) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    peer.set_read_timeout(Some(LAST_WAIT)).unwrap();
+    let ours = listener.accept().unwrap().0;
+    ours.set_nonblocking(true).unwrap();
+    let tcp = (ring.adopt(ours.into(), 1), OwnedFd::from(peer));
+    let (line, peer) = adopt(&mut ring, 1);
+    for (line, peer) in [tcp, (line, OwnedFd::from(peer))] {
+        let mut sent = fill_up(&mut ring, line);
+        // A stream of either kind is read and shut down in the same way.
+        let mut peer = UnixStream::from(peer);
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        // The second time, the end is there already when it is asked.
+        for _ in 0..2 {
+            ring.watch(line, Interest::Writable);
+            let enters = ring.enters();
+            assert!(next(&mut ring).is_none(), "there is no room");
+            assert!(next(&mut ring).is_none(), "there is no room");
+            assert!(ring.enters() - enters <= 6, "it is looked at again and again");
+            peer.read_exact(&mut vec![0; sent]).unwrap();
+            while !matches!(next(&mut ring), Some((1, Completion::Ready))) {}
+            sent = fill_up(&mut ring, line);
+        }
+        ring.watch(line, Interest::Writable);
+        assert!(next(&mut ring).is_none(), "there is no room");
+        ring.retire(line);
+        assert!(next(&mut ring).is_none(), "nothing more is told of it");
+        assert!(ring.lines.get(line).is_none(), "it stays open");
+    }
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub fn try_io_uring() -> io::Result<()> {
     }
     ring.stop(line);
     expect_end(&mut ring, "receive", libc::ECANCELED)?;
-    ring.receive(line, Receive::Once);
+    ring.receive(line, Receive::Once(8));
     expect_end(&mut ring, "receive", libc::EAGAIN)?;
     ring.watch(line, Interest::Writable);
     let Completion::Ready = wait(&mut ring, "poll")? else {

@@ -22,11 +22,13 @@ mod simulation;
 mod stream;
 mod wire;
 
+use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use sockkit_core::Error;
-use sockkit_sys::{Events, Interest, Ring, Sizes};
+use sockkit_sys::{Events, Interest, Line, Ring, Sizes};
 
 pub(super) use stream::Stream;
 pub(super) use wire::Plug;
@@ -35,20 +37,34 @@ use super::{EVENTS, Token, Worker};
 use crate::faults::Kit;
 use crate::services::Service;
 
-/// A few are enough for sending: what has come goes out from where it is, and only what waited elsewhere is copied.
-pub(super) const BUFFERS: Sizes = Sizes { receivers: 512, senders: 8, sending: 64 << 10 };
+/// The large ones are for what comes in full flow, and for what waited elsewhere and is copied; all else goes out from where
+/// it came.
+pub(super) const BUFFERS: Sizes = Sizes { receivers: 512, senders: 16, sending: 64 << 10 };
 
 /// Completions that are dealt with before the kernel is entered again.
 const COMPLETIONS: usize = 4096;
+
+/// What a worker with a ring waits on: the ring, and epoll as one of its lines.
+pub(super) struct Lookout {
+    pub(super) epoll: Epoll,
+    pub(super) ring: Ring,
+    pub(super) line: Line,
+}
+
+impl Lookout {
+    pub(super) fn new() -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let mut ring = Ring::new(BUFFERS)?;
+        let line = ring.adopt(epoll.0.as_fd().try_clone_to_owned()?, Token::Epoll.pack());
+        Ok(Self { epoll, ring, line })
+    }
+}
 
 impl<S: Service, K: Kit> Worker<S, K> {
     /// Serves until the server ends.
     pub(super) fn serve_by_ring(&mut self) -> Result<(), Error> {
         let mut events = Events::new(EVENTS);
-        let Some(ring) = &mut self.ring else { return Ok(()) };
-        let fail = |error| Error::io("watch", "epoll", &error);
-        let epoll = self.epoll.0.as_fd().try_clone_to_owned().map_err(fail)?;
-        let epoll = ring.adopt(epoll, Token::Epoll.pack());
+        let (Some(ring), Some(epoll)) = (&mut self.ring, self.epoll_line) else { return Ok(()) };
         ring.watch(epoll, Interest::Readable);
         while !self.is_over() {
             let wanted = u32::from(self.timeout()?.is_none());
@@ -71,7 +87,6 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let before = ring.enters();
         ring.enter(wanted).map_err(|error| Error::io("wait on", "an io_uring", &error))?;
         self.now = self.shared.clock.now();
-        self.go_on_with_carried();
         let mut told = false;
         for _ in 0..COMPLETIONS {
             let Some((token, completion)) = self.ring.as_mut().and_then(Ring::completion) else { break };
@@ -80,6 +95,11 @@ impl<S: Service, K: Kit> Worker<S, K> {
                 Token::Connection(slot) => self.completed(slot, completion),
                 Token::Wake | Token::Timer | Token::Gate(_) | Token::Datagrams(_) => {}
             }
+        }
+        // Last, because only now is it known which chunks are free.
+        self.go_on_with_carried();
+        if self.ring.as_mut().is_some_and(Ring::has_closed) {
+            self.wake_gates();
         }
         let calls = self.ring.as_ref().map_or(0, |ring| ring.enters() - before);
         self.counters().system_calls.add(calls);

@@ -7,9 +7,17 @@
 //!     └── stopped while the queue is full        └── no room: await it, and then send
 //! ```
 //!
+//! A receive that goes on is the cheapest for many small messages, and for few large ones it is wrong: it brings them in
+//! small pieces, and more of them than can leave at once. So a peer in full flow is asked again and again for as much as
+//! there is room for, a large chunk at a time, and what more there is waits where the peer feels it: in the kernel.
+//!
 //! What holds whatever happens:
 //!
 //! - One receive at most is armed, and one send at most is on its way: two could end up within each other.
+//! - No more is asked for than may be held. A receive that goes on cannot be told how much that is; it is armed only while
+//!   there is room for all that it may bring before it can be stopped.
+//! - Large chunks are few. They are taken in turns ([`Stream::go_on`]) and not as soon as one has become free, or whoever
+//!   gives one back would have it again, and others never.
 //! - No chunk is held across a wait. Sends do not wait for room, and what finds none is copied into the peer's queue, so a
 //!   peer that does not read takes no buffer from those who do.
 //! - Nothing is decided about the end of our side while a send is on its way.
@@ -31,6 +39,7 @@ use crate::services::Service;
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     receiving: Receiving,
+    flow: Flow,
     sending: Option<Sending>,
     awaits_room: bool,
     /// The last receive found no buffer.
@@ -46,9 +55,24 @@ pub(crate) struct Stream {
 enum Receiving {
     #[default]
     No,
+    /// It is, once.
+    Once,
+    /// It is until it is stopped.
     Armed,
     /// It has been stopped, and has not yet said so.
     Stopping,
+}
+
+/// How much comes from the peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Flow {
+    /// Little at a time.
+    Trickle,
+    /// Much, and more of it may be here.
+    Flood,
+    /// All has been received of what was much the last time, or nothing has been yet.
+    #[default]
+    Ebb,
 }
 
 /// A send that is on its way.
@@ -60,33 +84,14 @@ struct Sending {
 }
 
 impl Stream {
-    /// Something has happened that is no completion: it begins, time has passed, or there is room for a copy again.
+    /// It has its turn: it begins, was left unfinished, or time has passed.
     pub(crate) fn go_on<S: Service, Q: Outbox, W: Wire>(
         &mut self,
         peer: &mut Peer<S, Q>,
         wire: &mut W,
         books: &Books<'_>,
     ) -> Turn {
-        let mut turn = Turn::Waits;
-        if self.sending.is_none() && !self.awaits_room {
-            if let Some((origin, bytes)) = peer.output(books.now) {
-                if let Some(chunk) = wire.fill(bytes) {
-                    wire.begin(Operation::Send(chunk));
-                    self.sending = Some(Sending { origin, lodged: true });
-                } else {
-                    turn = Turn::Unfinished;
-                }
-            } else if !peer.is_settled() {
-                match peer.next(books) {
-                    Next::Close => return Turn::Over(EndReason::PeerClosed),
-                    Next::Reset => return Turn::Over(EndReason::Fault),
-                    Next::ShutdownWrite => wire.begin(Operation::Shutdown),
-                    Next::Wait => {}
-                }
-            }
-        }
-        self.receive(peer, wire, books);
-        turn
+        self.proceed(true, peer, wire, books)
     }
 
     /// The server ends: what has come is answered, and no more is awaited.
@@ -111,12 +116,7 @@ impl Stream {
         books: &Books<'_>,
     ) -> Turn {
         let outcome = match completion {
-            Completion::Received { result, armed } => {
-                if !armed {
-                    self.receiving = Receiving::No;
-                }
-                self.received(result, peer, wire, books)
-            }
+            Completion::Received { result, armed } => self.received(result, armed, peer, wire, books),
             Completion::Sent { chunk, result } => self.sent(chunk, result, peer, wire, books),
             Completion::Ready => {
                 self.awaits_room = false;
@@ -129,7 +129,7 @@ impl Stream {
             }
         };
         match outcome {
-            Ok(()) => self.go_on(peer, wire, books),
+            Ok(()) => self.proceed(false, peer, wire, books),
             Err(error) => Turn::Over(reason_of(&error)),
         }
     }
@@ -147,13 +147,26 @@ impl Stream {
         }
     }
 
+    /// Bytes that are on their way and in no queue, but will be if there turns out to be no room for them.
+    pub(crate) fn may_come_back<W: Wire>(&self, wire: &mut W) -> usize {
+        match self.sending {
+            Some(Sending { lodged: false, .. }) => wire.sending().len(),
+            _ => 0,
+        }
+    }
+
     fn received<S: Service, Q: Outbox, W: Wire>(
         &mut self,
         result: io::Result<Option<W::Chunk>>,
+        armed: bool,
         peer: &mut Peer<S, Q>,
         wire: &mut W,
         books: &Books<'_>,
     ) -> io::Result<()> {
+        let was_stopped = self.receiving == Receiving::Stopping;
+        if !armed {
+            self.receiving = Receiving::No;
+        }
         let error = match result {
             Ok(Some(chunk)) => {
                 self.heard(chunk, peer, wire, books);
@@ -168,8 +181,11 @@ impl Stream {
         match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
             Errno::ECANCELED | Errno::EINTR => {}
             Errno::ENOBUFS => self.starved = true,
+            // It was asked before whoever stopped it wanted to know.
+            Errno::EAGAIN if was_stopped => {}
             Errno::EAGAIN => {
                 self.sweeping = false;
+                self.flow = self.flow.ebbs();
                 peer.nothing_waits();
             }
             _ => return Err(error),
@@ -184,6 +200,16 @@ impl Stream {
         wire: &mut W,
         books: &Books<'_>,
     ) {
+        let is_much = wire.bytes(&chunk).len() >= wire.piece();
+        // One whole piece may be all there was, for a receive that goes on.
+        let is_flood = is_much && (self.receiving == Receiving::No || self.sending.is_some());
+        match self.flow {
+            Flow::Trickle if is_flood => self.flow = Flow::Flood,
+            Flow::Trickle => {}
+            Flow::Flood if !is_much => self.flow = Flow::Ebb,
+            Flow::Flood => {}
+            Flow::Ebb => self.flow = if is_much { Flow::Flood } else { Flow::Trickle },
+        }
         if peer.arrived(wire.bytes(&chunk), books) == Reply::Return {
             if self.sending.is_none() {
                 self.sending = Some(Sending { origin: Origin::Answer, lodged: false });
@@ -225,35 +251,89 @@ impl Stream {
         Ok(())
     }
 
-    /// Has received, or not received, what the peer has room for.
-    fn receive<S: Service, Q: Outbox, W: Wire>(
+    /// Begins what is to be done next; with large chunks only in its turn.
+    fn proceed<S: Service, Q: Outbox, W: Wire>(
         &mut self,
+        in_turn: bool,
         peer: &mut Peer<S, Q>,
         wire: &mut W,
         books: &Books<'_>,
-    ) {
-        if peer.room(books.limits) == 0 {
-            self.stop(wire);
-        } else if self.receiving == Receiving::No {
-            let how = match (self.sweeping, self.starved) {
-                (true, _) => Receive::Once,
-                (false, true) => Receive::WhenReady,
-                (false, false) => Receive::Always,
-            };
-            if !self.sweeping && !self.heeding {
-                self.heeding = true;
-                wire.begin(Operation::Heed);
+    ) -> Turn {
+        let mut turn = Turn::Waits;
+        if self.sending.is_none() && !self.awaits_room {
+            if let Some((origin, bytes)) = peer.output(books.now) {
+                if let Some(chunk) = in_turn.then(|| wire.fill(bytes)).flatten() {
+                    wire.begin(Operation::Send(chunk));
+                    self.sending = Some(Sending { origin, lodged: true });
+                } else {
+                    turn = Turn::Unfinished;
+                }
+            } else if !peer.is_settled() {
+                match peer.next(books) {
+                    Next::Close => return Turn::Over(EndReason::PeerClosed),
+                    Next::Reset => return Turn::Over(EndReason::Fault),
+                    Next::ShutdownWrite => wire.begin(Operation::Shutdown),
+                    Next::Wait => {}
+                }
             }
-            self.starved = false;
-            self.receiving = Receiving::Armed;
-            wire.begin(Operation::Receive(how));
         }
+        let receives = self.receive(in_turn, peer, wire, books);
+        if receives { turn } else { Turn::Unfinished }
+    }
+
+    /// Has received, or not received, what the peer has room for. Answers whether it need not be asked again at once.
+    fn receive<S: Service, Q: Outbox, W: Wire>(
+        &mut self,
+        in_turn: bool,
+        peer: &mut Peer<S, Q>,
+        wire: &mut W,
+        books: &Books<'_>,
+    ) -> bool {
+        let room = peer.room(books.limits).saturating_sub(self.may_come_back(wire));
+        if self.receiving != Receiving::No {
+            if self.receiving == Receiving::Armed && (room < wire.burst() || self.flow == Flow::Flood) {
+                self.stop(wire);
+            }
+            return true;
+        }
+        if room == 0 {
+            return true;
+        }
+        if self.flow == Flow::Flood {
+            let Some(chunk) = in_turn.then(|| wire.vacant(room)).flatten() else { return false };
+            self.receiving = Receiving::Once;
+            wire.begin(Operation::ReceiveInto(chunk));
+            return true;
+        }
+        // With twice the room, so that one that is armed is not soon stopped.
+        let goes_on = self.flow == Flow::Trickle && room / 2 >= wire.burst();
+        let how = match (self.sweeping, goes_on, self.starved) {
+            (true, ..) => Receive::Once(room),
+            (false, false, _) => Receive::Next(room),
+            (false, true, true) => Receive::WhenReady,
+            (false, true, false) => Receive::Always,
+        };
+        if !self.sweeping && !self.heeding {
+            self.heeding = true;
+            wire.begin(Operation::Heed);
+        }
+        self.starved = false;
+        self.receiving = if goes_on && !self.sweeping { Receiving::Armed } else { Receiving::Once };
+        wire.begin(Operation::Receive(how));
+        true
     }
 
     fn stop<W: Wire>(&mut self, wire: &mut W) {
-        if self.receiving == Receiving::Armed {
+        if matches!(self.receiving, Receiving::Once | Receiving::Armed) {
             self.receiving = Receiving::Stopping;
             wire.begin(Operation::StopReceiving);
         }
+    }
+}
+
+impl Flow {
+    /// Nothing is there to be received.
+    fn ebbs(self) -> Self {
+        if self == Self::Flood { Self::Ebb } else { self }
     }
 }

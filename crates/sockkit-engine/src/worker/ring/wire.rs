@@ -24,6 +24,15 @@ pub(crate) trait Wire {
     /// A chunk with a copy of as many of these bytes as one holds; `None` if there is no room for it now.
     fn fill(&mut self, bytes: &[u8]) -> Option<Self::Chunk>;
 
+    /// A chunk to receive into, no more than so many bytes; `None` if there is no room for it now.
+    fn vacant(&mut self, most: usize) -> Option<Self::Chunk>;
+
+    /// Bytes that a receive brings at a time where it is not given a chunk.
+    fn piece(&self) -> usize;
+
+    /// Bytes that a receive that goes on may bring before it can be stopped.
+    fn burst(&self) -> usize;
+
     /// The chunk is not needed any more.
     fn give_back(&mut self, chunk: Self::Chunk);
 
@@ -36,6 +45,8 @@ pub(crate) trait Wire {
 pub(crate) enum Operation<C> {
     /// Receive.
     Receive(Receive),
+    /// Receive what is there now, once, into a chunk.
+    ReceiveInto(C),
     /// Stop receiving. The receive itself tells when it has ended; what came before that is told before that.
     StopReceiving,
     /// Send, without waiting for room.
@@ -69,6 +80,18 @@ impl Wire for Plug<'_> {
         self.ring.fill(bytes)
     }
 
+    fn vacant(&mut self, most: usize) -> Option<Chunk> {
+        self.ring.vacant(most)
+    }
+
+    fn piece(&self) -> usize {
+        Ring::PIECE
+    }
+
+    fn burst(&self) -> usize {
+        Ring::BURST
+    }
+
     fn give_back(&mut self, chunk: Chunk) {
         self.ring.give_back(chunk);
     }
@@ -76,6 +99,7 @@ impl Wire for Plug<'_> {
     fn begin(&mut self, operation: Operation<Chunk>) {
         match operation {
             Operation::Receive(how) => self.ring.receive(self.line, how),
+            Operation::ReceiveInto(chunk) => self.ring.receive_into(self.line, chunk),
             Operation::StopReceiving => self.ring.stop(self.line),
             Operation::Send(chunk) => self.ring.send(self.line, chunk),
             Operation::AwaitRoom => self.ring.watch(self.line, Interest::Writable),

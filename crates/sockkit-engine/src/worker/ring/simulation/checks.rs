@@ -66,7 +66,7 @@ pub(super) struct Witness {
     progressed: Nanos,
     /// Since when there was no room for all that was to be sent.
     blocked: Option<Nanos>,
-    /// Bytes that came while reading was to have stopped.
+    /// Bytes that a receive has brought after it was to stop.
     excess: usize,
 }
 
@@ -80,12 +80,13 @@ impl Witness {
         &mut self,
         completion: &Completion<Chunk>,
         length: impl Fn(&Chunk) -> usize,
+        overshoots: bool,
         now: Nanos,
     ) {
         match completion {
             Completion::Received { result: Ok(Some(chunk)), .. } => {
                 self.received += length(chunk) as u64;
-                self.excess += length(chunk);
+                self.excess = if overshoots { self.excess + length(chunk) } else { 0 };
                 if self.shut.is_none() {
                     self.active = now;
                 }
@@ -117,14 +118,12 @@ impl Witness {
             self.shut = Some(turn.now);
             self.said_all(socket);
         }
-        // What came before a stop took hold, and a chunk that was on its way and turned out to have found no room.
-        if held < limits.max_queue {
-            self.excess = 0;
-        } else {
-            assert!(!kernel.is_listening(line), "{held} bytes held, and more is received");
-        }
-        let most = limits.max_queue + self.excess + kernel.chunk_size();
-        assert!(held <= most, "{held} bytes held, and {most} are the most");
+        // What comes after our side has ended is held for nobody.
+        let room = if socket.shut { usize::MAX } else { limits.max_queue.saturating_sub(held) };
+        assert!(!kernel.goes_on(line) || room >= kernel.burst(), "room for {room} bytes, and more may come");
+        // More than a burst comes only where a stop took hold later than it should.
+        let late = self.excess.saturating_sub(kernel.burst() - kernel.piece());
+        assert!(held <= limits.max_queue + late, "{held} bytes held, and {late} came late");
         let at_work = kernel.is_sending(line) || kernel.is_watching(line);
         assert!(at_work || carried || !turn.has_output, "there is something to send, and nobody sends it");
         assert!(at_work || carried || kernel.is_receiving(line), "nothing is under way");
@@ -201,7 +200,7 @@ pub(super) struct Over<'a> {
     pub(super) line: usize,
     pub(super) limits: &'a Limits,
     pub(super) now: Nanos,
-    /// Bytes held for the peer.
+    /// Bytes held for the peer, or on their way to it and perhaps back.
     pub(super) held: usize,
     pub(super) has_output: bool,
     pub(super) carried: bool,

@@ -22,6 +22,8 @@ use super::socket::{Inbox, Socket};
 pub(super) struct Kernel {
     pub(super) lines: Vec<Line>,
     pool: Pool,
+    /// Buffers that a receive that goes on fills before others have their turn.
+    pieces: usize,
     /// Begun, and not yet handed over.
     begun: VecDeque<(usize, Begun)>,
     told: VecDeque<(usize, Told)>,
@@ -59,7 +61,12 @@ pub(super) struct Line {
     watch: Slot<()>,
     heed: Slot<()>,
     sending: Option<Chunk>,
+    landing: Option<Chunk>,
+    /// The receive that is under way goes on until it is stopped.
+    going_on: bool,
     stopping: bool,
+    /// What was received last came though that was to stop.
+    overshoots: bool,
     /// The last receive found no buffer.
     starved: bool,
     retired: bool,
@@ -76,7 +83,9 @@ struct Slot<T> {
 
 #[derive(Clone, Copy, Debug)]
 struct Receiving {
-    how: Receive,
+    how: How,
+    /// Buffers that it may still fill in this turn.
+    pieces: usize,
     /// It has not been tried yet.
     fresh: bool,
     stopped: bool,
@@ -84,9 +93,17 @@ struct Receiving {
     deaf: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// Into buffers of the kernel's choice.
+    Into(Receive),
+    /// Into a chunk.
+    Landing,
+}
+
 #[derive(Debug)]
 enum Begun {
-    Receive(Receive),
+    Receive(How),
     Stop,
     Send,
     Watch,
@@ -102,9 +119,9 @@ enum Told {
 }
 
 impl Kernel {
-    pub(super) fn new(rng: Rng, pool: Pool, whims: Whims, narrates: bool) -> Self {
+    pub(super) fn new(rng: Rng, pool: Pool, pieces: usize, whims: Whims, narrates: bool) -> Self {
         let (lines, begun, told) = (Vec::new(), VecDeque::new(), VecDeque::new());
-        Self { lines, pool, begun, told, rng, whims, narrates }
+        Self { lines, pool, pieces, begun, told, rng, whims, narrates }
     }
 
     pub(super) fn connect(&mut self, socket: Socket) -> usize {
@@ -115,7 +132,10 @@ impl Kernel {
             watch: Slot::default(),
             heed: Slot::default(),
             sending: None,
+            landing: None,
+            going_on: false,
             stopping: false,
+            overshoots: false,
             starved: false,
             retired: false,
             closed: false,
@@ -126,11 +146,15 @@ impl Kernel {
 
     /// Takes what was begun. Some of it comes to something at once.
     pub(super) fn enter(&mut self) {
+        let receiving = self.lines.iter_mut().filter_map(|line| line.receive.active.as_mut());
+        receiving.for_each(|receiving| receiving.pieces = self.pieces);
         while let Some((line, begun)) = self.begun.pop_front() {
             let Line { receive, send, watch, heed, .. } = &mut self.lines[line];
             match begun {
                 Begun::Receive(how) => {
-                    receive.active = Some(Receiving { how, fresh: true, stopped: false, deaf: false });
+                    let pieces = self.pieces;
+                    receive.active =
+                        Some(Receiving { how, pieces, fresh: true, stopped: false, deaf: false });
                 }
                 Begun::Stop => receive.active.iter_mut().for_each(|receiving| receiving.stopped = true),
                 Begun::Send => send.active = Some(()),
@@ -166,7 +190,14 @@ impl Kernel {
             let line = &mut self.lines[index];
             let completion = match told {
                 Told::Received { result, armed } => {
+                    if let Some(chunk) =
+                        line.landing.take_if(|_| result.is_err() || matches!(result, Ok(None)))
+                    {
+                        let chunk = self.pool.landed(chunk, [].into_iter());
+                        self.pool.give_back(chunk);
+                    }
                     line.receive.under_way = armed;
+                    line.overshoots = line.stopping;
                     line.stopping &= armed;
                     line.starved = matches!(result, Err(Errno::ENOBUFS));
                     Completion::Received { result: result.map_err(io::Error::from), armed }
@@ -217,9 +248,14 @@ impl Kernel {
         self.lines[line].receive.under_way
     }
 
-    /// Whether more is received than what had come before a stop.
-    pub(super) fn is_listening(&self, line: usize) -> bool {
-        self.is_receiving(line) && !self.lines[line].stopping
+    /// Whether more is received, and how much more is not said.
+    pub(super) fn goes_on(&self, line: usize) -> bool {
+        self.is_receiving(line) && self.lines[line].going_on && !self.lines[line].stopping
+    }
+
+    /// Whether what was received last came though that was to stop.
+    pub(super) fn overshoots(&self, line: usize) -> bool {
+        self.lines[line].overshoots
     }
 
     pub(super) fn is_watching(&self, line: usize) -> bool {
@@ -227,26 +263,34 @@ impl Kernel {
     }
 
     /// Bytes that a buffer holds.
-    pub(super) fn chunk_size(&self) -> usize {
+    pub(super) fn piece(&self) -> usize {
         self.pool.size()
+    }
+
+    /// Bytes that a receive that goes on may bring before it can be stopped.
+    pub(super) fn burst(&self) -> usize {
+        self.pieces * self.pool.size()
     }
 
     pub(super) fn length(&self, chunk: &Chunk) -> usize {
         self.pool.bytes(chunk).len()
     }
 
-    /// Whether there is something to tell.
+    /// Whether there is something to tell, or may be once others have had their turn.
     pub(super) fn has_news(&self) -> bool {
-        !self.begun.is_empty() || !self.told.is_empty()
+        let has_had_its_turn =
+            |line: &Line| line.receive.active.is_some_and(|receiving| receiving.pieces == 0);
+        !self.begun.is_empty() || !self.told.is_empty() || self.lines.iter().any(has_had_its_turn)
     }
 
     /// A buffer that was received into is held only until its bytes are on their way or copied: each that is not the
     /// kernel's is being sent, or has not been told of yet.
     pub(super) fn check_buffers(&self) {
-        let sent = self.lines.iter().filter(|line| line.sending.is_some()).count();
+        let of_line = |line: &Line| usize::from(line.sending.is_some()) + usize::from(line.landing.is_some());
+        let under_way: usize = self.lines.iter().map(of_line).sum();
         let is_chunk = |told: &Told| matches!(told, Told::Received { result: Ok(Some(_)), .. });
         let untold = self.told.iter().filter(|(_, told)| is_chunk(told)).count();
-        assert_eq!(self.pool.outstanding(), sent + untold, "buffers that somebody holds, or has lost");
+        assert_eq!(self.pool.outstanding(), under_way + untold, "buffers that somebody holds, or has lost");
     }
 
     pub(super) fn say(&self, line: usize, what: std::fmt::Arguments<'_>) {
@@ -256,7 +300,7 @@ impl Kernel {
     }
 
     fn receive(&mut self, index: usize) -> Option<Told> {
-        let Receiving { how, fresh, stopped, mut deaf } = self.lines[index].receive.active?;
+        let Receiving { how, mut pieces, fresh, stopped, mut deaf } = self.lines[index].receive.active?;
         let inbox = match self.lines[index].socket.inbox() {
             Inbox::End if deaf => Inbox::Nothing,
             inbox => inbox,
@@ -269,18 +313,23 @@ impl Kernel {
             end(Err(Errno::ETIMEDOUT))
         } else if stopped && (inbox == Inbox::Nothing || self.rng.bool()) {
             end(Err(Errno::ECANCELED))
-        } else if self.pool.is_dry() && (inbox != Inbox::Nothing || fresh && how != Receive::WhenReady) {
+        } else if how != How::Landing
+            && self.pool.is_dry()
+            && (inbox != Inbox::Nothing || fresh && !how.waits())
+        {
             end(Err(Errno::ENOBUFS))
         } else {
             match inbox {
-                Inbox::Nothing if how == Receive::Once => end(Err(Errno::EAGAIN)),
+                Inbox::Nothing if how.is_now() => end(Err(Errno::EAGAIN)),
                 Inbox::Nothing => None,
                 Inbox::End => end(Ok(None)),
                 Inbox::Error(error) => {
                     self.lines[index].socket.take_error();
                     end(Err(error))
                 }
+                Inbox::Bytes(_) if pieces == 0 => None,
                 Inbox::Bytes(waiting) => {
+                    pieces -= 1;
                     deaf = self.lines[index].socket.ended && self.feels_like(self.whims.deaf);
                     Some(self.bring(index, waiting, how))
                 }
@@ -288,16 +337,25 @@ impl Kernel {
         };
         self.lines[index].receive.active = match told {
             Some(Told::Received { armed: false, .. }) => None,
-            _ => Some(Receiving { how, fresh: false, stopped, deaf }),
+            _ => Some(Receiving { how, pieces, fresh: false, stopped, deaf }),
         };
         told
     }
 
-    fn bring(&mut self, index: usize, waiting: u64, how: Receive) -> Told {
-        let most = (waiting as usize).min(self.pool.size());
-        let count = self.part_of(most);
-        let chunk = self.pool.receive(self.lines[index].socket.receive(count));
-        let armed = how != Receive::Once && !self.feels_like(self.whims.fickle);
+    fn bring(&mut self, index: usize, waiting: u64, how: How) -> Told {
+        let room = match (how, &self.lines[index].landing) {
+            (How::Landing, Some(chunk)) => self.pool.room(chunk),
+            (How::Into(Receive::Next(most) | Receive::Once(most)), _) => most.min(self.pool.size()),
+            _ => self.pool.size(),
+        };
+        let count = self.part_of(room.min(waiting as usize));
+        let Line { socket, landing, .. } = &mut self.lines[index];
+        let bytes = socket.receive(count);
+        let chunk = match landing.take() {
+            Some(chunk) => self.pool.landed(chunk, bytes),
+            None => self.pool.receive(bytes),
+        };
+        let armed = how.goes_on() && !self.feels_like(self.whims.fickle);
         Told::Received { result: Ok(Some(chunk)), armed }
     }
 
@@ -353,6 +411,22 @@ impl Kernel {
     }
 }
 
+impl How {
+    fn goes_on(self) -> bool {
+        matches!(self, Self::Into(Receive::Always | Receive::WhenReady))
+    }
+
+    /// Whether it waits before it looks for a buffer.
+    fn waits(self) -> bool {
+        matches!(self, Self::Into(Receive::WhenReady | Receive::Next(_)))
+    }
+
+    /// Whether it does not wait.
+    fn is_now(self) -> bool {
+        matches!(self, Self::Landing | Self::Into(Receive::Once(_)))
+    }
+}
+
 impl<T> Slot<T> {
     fn begin(&mut self, what: &str) {
         assert!(!self.under_way, "one {what} at a time");
@@ -388,6 +462,18 @@ impl Wire for Plug<'_> {
         self.kernel.pool.fill(bytes)
     }
 
+    fn vacant(&mut self, most: usize) -> Option<Chunk> {
+        self.kernel.pool.vacant(most)
+    }
+
+    fn piece(&self) -> usize {
+        self.kernel.piece()
+    }
+
+    fn burst(&self) -> usize {
+        self.kernel.burst()
+    }
+
     fn give_back(&mut self, chunk: Chunk) {
         self.kernel.pool.give_back(chunk);
     }
@@ -402,7 +488,14 @@ impl Wire for Plug<'_> {
                 line.receive.begin("receive");
                 let may_spin = line.starved && how == Receive::Always;
                 assert!(!may_spin, "without a buffer it fails at once, again and again");
-                Begun::Receive(how)
+                line.going_on = How::Into(how).goes_on();
+                Begun::Receive(How::Into(how))
+            }
+            Operation::ReceiveInto(chunk) => {
+                line.receive.begin("receive");
+                kernel.pool.lend(&chunk);
+                (line.landing, line.going_on) = (Some(chunk), false);
+                Begun::Receive(How::Landing)
             }
             Operation::StopReceiving => {
                 assert!(line.receive.under_way && !line.stopping, "nothing is there to be stopped");

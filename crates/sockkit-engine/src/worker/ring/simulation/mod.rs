@@ -112,7 +112,8 @@ impl<'a> World<'a> {
         };
         let limits = limits(&mut rng);
         let pool = Pool::new(rng.usize(1..=8), rng.usize(1..=3), rng.usize(1..=64));
-        let kernel = Kernel::new(rng.fork(), pool, whims(&mut rng), narrates);
+        let pieces = rng.usize(1..=4);
+        let kernel = Kernel::new(rng.fork(), pool, pieces, whims(&mut rng), narrates);
         Self {
             worker: Worker::new(kernel, shared, service.clone(), limits),
             fars: Vec::new(),

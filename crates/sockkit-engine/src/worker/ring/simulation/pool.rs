@@ -67,6 +67,38 @@ impl Pool {
         Some(self.take(buffer, bytes.iter().copied().take(self.size)))
     }
 
+    /// A buffer to receive into, no more than so much.
+    pub(super) fn vacant(&mut self, most: usize) -> Option<Chunk> {
+        let buffer = self.spare.pop()?;
+        self.pass(buffer, Owner::Kernel, Owner::Chunk);
+        Some(Chunk { buffer, length: most.min(self.size) })
+    }
+
+    /// The kernel is to write into it, until [`Pool::landed`].
+    pub(super) fn lend(&mut self, chunk: &Chunk) {
+        assert!(chunk.buffer >= self.first_spare, "it would be received into twice");
+        self.pass(chunk.buffer, Owner::Chunk, Owner::Kernel);
+    }
+
+    /// How many bytes may be received into it.
+    pub(super) fn room(&self, &Chunk { length, .. }: &Chunk) -> usize {
+        length
+    }
+
+    /// The kernel has put these bytes into it, or none.
+    pub(super) fn landed(
+        &mut self,
+        Chunk { buffer, length }: Chunk,
+        bytes: impl ExactSizeIterator<Item = u8>,
+    ) -> Chunk {
+        assert!(bytes.len() <= length, "the kernel has written beyond the chunk");
+        if bytes.len() > 0 {
+            return self.take(buffer, bytes);
+        }
+        self.pass(buffer, Owner::Kernel, Owner::Chunk);
+        Chunk { buffer, length: 0 }
+    }
+
     pub(super) fn bytes(&self, chunk: &Chunk) -> &[u8] {
         assert!(self.owners[chunk.buffer] != Owner::Kernel, "the kernel may write into it");
         &self.bytes[chunk.buffer * self.size..][..chunk.length]

@@ -87,15 +87,15 @@ impl<'a> Worker<'a> {
     /// Tells the kernel what is wanted, and deals with what has happened, but with no more than so much.
     pub(super) fn round(&mut self, most: usize) {
         self.kernel.enter();
+        for _ in 0..most {
+            let Some((line, completion)) = self.kernel.next() else { break };
+            self.completed(line, completion);
+        }
         for line in std::mem::take(&mut self.carried) {
             if let Some(connection) = &mut self.connections[line] {
                 connection.carried = false;
                 self.go_on(line);
             }
-        }
-        for _ in 0..most {
-            let Some((line, completion)) = self.kernel.next() else { break };
-            self.completed(line, completion);
         }
         self.look_at_deadlines();
         self.kernel.check_buffers();
@@ -145,7 +145,8 @@ impl<'a> Worker<'a> {
 
     fn completed(&mut self, line: usize, completion: Completion<Chunk>) {
         let connection = self.connections[line].as_mut().expect("nothing is told of a retired line");
-        connection.witness.told(&completion, |chunk| self.kernel.length(chunk), self.now);
+        let overshoots = self.kernel.overshoots(line);
+        connection.witness.told(&completion, |chunk| self.kernel.length(chunk), overshoots, self.now);
         self.turn(line, |stream, peer, plug, books| stream.completed(completion, peer, plug, books));
     }
 
@@ -167,18 +168,19 @@ impl<'a> Worker<'a> {
         if let Turn::Over(reason) = turn {
             return self.end(line, reason);
         }
-        let Connection { peer, armed, witness, carried, .. } = connection;
+        let Connection { peer, stream, armed, witness, carried } = connection;
         let is_settled = peer.is_settled() && armed.is_set();
-        if turn == Turn::Unfinished && !is_settled && !*carried {
+        if turn == Turn::Unfinished && !*carried {
             *carried = true;
             self.carried.push(line);
         }
+        let may_come_back = stream.may_come_back(&mut Plug { kernel: &mut self.kernel, line });
         witness.turned(&Over {
             kernel: &self.kernel,
             line,
             limits: &self.limits,
             now: self.now,
-            held: peer.held(),
+            held: peer.held() + may_come_back,
             has_output: peer.output(self.now).is_some(),
             carried: *carried,
         });
