@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use sockkit_tests::{Finished, NotReady, Peer, Server, copy_for_others, need_tool, skip, strace_works};
+use sockkit_tests::{
+    Finished, NotReady, Peer, Server, copy_for_others, need_tool, run_to_end, skip, strace_works,
+};
 
 use crate::SOCKKIT;
 
@@ -44,6 +46,29 @@ fn auto_falls_back_and_says_why_in_one_line() {
         finished.assert_clean();
         let lines: Vec<&str> = finished.stderr.lines().filter(|line| line.contains("io_uring")).collect();
         assert!(lines.len() == 1 && lines[0].contains(cause), "{}", finished.stderr);
+    }
+}
+
+/// epoll_pwait2(2) is younger than many a sandbox, which answers one or the other to what it does not know. A server waits
+/// for ever or not at all, and can do without it; who keeps a schedule has to find out.
+#[test]
+fn a_sandbox_that_is_older_than_a_call_is_no_hindrance() {
+    if !strace_works() {
+        skip!("strace cannot put faults into system calls here");
+    }
+    for errno in ["ENOSYS", "EPERM"] {
+        let fault = format!("epoll_pwait2:error={errno}");
+        let server = SOCKKIT
+            .serve_with_fault(&fault, None, &["--engine", "epoll", "--tcp", "127.0.0.1:0"])
+            .unwrap_or_else(|not_ready| panic!("{not_ready}"));
+        Peer::connect(server.url("tcp")).echo(b"by epoll").expect("an echo");
+        server.stop().assert_clean();
+        let mut bench = Command::new("strace");
+        bench.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=epoll_pwait2", "-e"]);
+        bench.arg(format!("inject={fault}")).arg(SOCKKIT.path()).args(["bench", "tcp", "--connections", "2"]);
+        bench.args(["--rate", "500", "--warmup", "50ms", "--duration", "200ms"]);
+        let output = run_to_end(bench, b"");
+        assert!(output.status.success(), "{errno}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
