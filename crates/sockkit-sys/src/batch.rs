@@ -90,7 +90,7 @@ pub struct SendFailure<'a> {
 impl Datagram<'_> {
     /// How many datagrams it is.
     pub fn count(&self) -> usize {
-        if self.length <= self.segment { 1 } else { self.length.div_ceil(self.segment) }
+        control::datagrams(self.length, self.segment)
     }
 }
 

@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use crate::call::retry;
-use crate::control::{Control, Told, told, write_segment};
+use crate::control::{Control, Told, datagrams, told, write_segment};
 
 /// A fixed number of messages in one direction, in memory that is allocated once.
 pub struct Messages {
@@ -215,9 +215,7 @@ impl Messages {
         let told = if self.controls.is_empty() { Told::default() } else { told(&self.headers[slot].msg_hdr) };
         let segment = told.segment(bytes.len());
         let is_one = segment == bytes.len();
-        // An empty message is one too.
-        let count = if is_one { 1 } else { bytes.len().div_ceil(segment) };
-        (0..count).map(move |index| {
+        (0..datagrams(bytes.len(), segment)).map(move |index| {
             let rest = &bytes[index * segment..];
             let message = &rest[..segment.min(rest.len())];
             (message, if is_one { length } else { message.len() })

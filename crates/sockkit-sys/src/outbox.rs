@@ -11,7 +11,7 @@ use std::ptr;
 
 use crate::address::SockAddr;
 use crate::call::retry;
-use crate::control::{Control, PacketInfo, write_reply, write_segment};
+use crate::control::{Control, PacketInfo, datagrams, write_reply, write_segment};
 use crate::features::JOINED_BYTES;
 
 /// Datagrams of at most so many bytes are joined: longer ones may not pass every link whole (1,280 bytes of IPv6 less 48
@@ -78,7 +78,7 @@ pub struct Sent {
 impl Piece {
     /// How many datagrams it is.
     fn datagrams(&self) -> usize {
-        if self.length <= self.segment { 1 } else { self.length.div_ceil(self.segment) }
+        datagrams(self.length, self.segment)
     }
 }
 
