@@ -320,7 +320,7 @@ impl Polled {
         budget: &mut usize,
         books: &Books<'_>,
     ) -> io::Result<()> {
-        if peer.is_quiet() { Ok(()) } else { self.send(peer, budget, books) }
+        if peer.has_nothing_to_say() { Ok(()) } else { self.send(peer, budget, books) }
     }
 
     fn send<S: Service, Q: Outbox>(
