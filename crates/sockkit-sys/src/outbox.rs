@@ -171,6 +171,7 @@ impl Outbox {
             let bytes = &payload[piece.start..][..piece.length];
             *part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
         }
+        let parts = self.parts.as_mut_ptr();
         for (index, message) in self.messages.iter().enumerate() {
             let (head, control) = (&self.pieces[message.first], &mut self.controls[index]);
             let to = &names[head.name];
@@ -181,7 +182,8 @@ impl Outbox {
             let header = &mut self.headers[index].msg_hdr;
             header.msg_name = (&raw const to.storage).cast_mut().cast();
             header.msg_namelen = to.length;
-            header.msg_iov = self.parts[message.first..][..message.pieces].as_mut_ptr();
+            // Not by a slice, which would be lent out of all parts, and end what was taken of them before.
+            header.msg_iov = parts.wrapping_add(message.first);
             header.msg_iovlen = message.pieces as _;
             header.msg_control = if controllen == 0 { ptr::null_mut() } else { (&raw mut *control).cast() };
             header.msg_controllen = controllen as _;
