@@ -552,6 +552,19 @@ fn the_cost_of_another_server_is_measured_by_its_process() {
     assert_eq!(bench(&["tcp", "--server-pid", &pid]).status.code(), Some(2));
 }
 
+/// What the kernel throws away goes by no ring, so a result names none.
+#[test]
+fn an_engine_that_is_not_used_is_not_named() {
+    let output = bench(&["tcp", "--mode", "send", "--engine", "uring", "--json"]);
+    let (code, _, stderr) = parts(&output);
+    if code == Some(6) && stderr.contains("io_uring") {
+        skip!("there is no io_uring here: {stderr}");
+    }
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("--engine uring is not used"), "{stderr}");
+    assert_eq!(document(&output).environment.engine, "epoll");
+}
+
 /// An echo server that takes a millisecond for each message, so that its highest rate is known from above.
 fn slow_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");

@@ -1,5 +1,8 @@
 //! RFC 863: "throws away any data it receives", and says nothing.
 
+use std::thread;
+use std::time::Duration;
+
 use nix::errno::Errno;
 use sockkit_core::{Framing, Session};
 use sockkit_tests::{noise, or_skip, rss_bytes, transport_of, wait_until};
@@ -72,4 +75,24 @@ fn a_connection_stays_while_the_peer_does() {
     }
     peer.shutdown_write();
     wait_until("the server ends it too", || peer.is_over());
+}
+
+/// Who keeps up with a peer in full flow is not woken for each of its segments. On loopback one has just under 64 KiB.
+#[test]
+fn a_flow_is_taken_by_the_heap() {
+    // Of what is thrown away over TCP, epoll tells whatever the engine is.
+    let server = SOCKKIT.serve(&["--workers", "1", "discard@tcp://127.0.0.1:0"]);
+    let peer = sockkit_tests::Peer::connect(server.url("tcp"));
+    let (piece, pieces) = (noise(3, 60 << 10), 70);
+    for _ in 0..pieces {
+        peer.send(&piece).expect("send");
+        // The pace of one with whom it is easy to keep up; were each told of, these would be two calls each.
+        thread::sleep(Duration::from_millis(1));
+    }
+    peer.shutdown_write();
+    assert_eq!(peer.read_to_end().expect("an end without a reset"), b"");
+    let summary = server.summary();
+    assert_eq!(summary.get(&["bytes", "received"]), (piece.len() * pieces) as u64, "{}", summary.0);
+    let calls = summary.get(&["system_calls"]);
+    assert!(calls < pieces as u64, "{calls} calls for {pieces} pieces");
 }

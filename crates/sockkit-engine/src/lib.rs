@@ -55,6 +55,6 @@ pub use faults::Faults;
 pub use limits::Limits;
 pub use observer::{Event, Observer, Silent};
 pub use policy::Policy;
-pub use server::{Config, Engine, Listening, Plan, RateLimits, Running, Seat, Server};
+pub use server::{Config, Engine, Listening, Plan, RateLimits, Running, Seat, Server, has_use_for_ring};
 pub use services::Service;
 pub use worker::{EitherEngine, EpollEngine, UringEngine};

@@ -168,13 +168,13 @@ impl<S: Service, Q: Outbox> Peer<S, Q> {
     }
 
     /// Whether nothing waits to be sent to it, and the service only answers.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub(crate) fn has_nothing_to_say(&self) -> bool {
         self.silent && self.talk.is_clear()
     }
 
     /// What to send next.
     pub(crate) fn output(&self, now: Nanos) -> Option<(Origin, &[u8])> {
-        if self.is_quiet() { None } else { self.talk.output(&self.service, now) }
+        if self.has_nothing_to_say() { None } else { self.talk.output(&self.service, now) }
     }
 
     /// So many bytes of [`Peer::output`] have left.

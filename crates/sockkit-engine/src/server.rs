@@ -12,7 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Shutdown, shutdown};
 use sockkit_core::transport::Form;
-use sockkit_core::{Error, ErrorKind, Listener, Options, Session, Sharing, Target, listen};
+use sockkit_core::{Error, ErrorKind, Framing, Listener, Options, Session, Sharing, Target, Traits, listen};
 use sockkit_sys::Features;
 
 use crate::admission::Admission;
@@ -135,8 +135,23 @@ pub(crate) struct Post<S> {
 impl<S: Service> Post<S> {
     /// Whether the kernel throws away what comes over a connection: the service does not look at it.
     pub(crate) fn is_unread(&self) -> bool {
-        self.listener.transport().traits().discards && !self.service.listens()
+        is_unread(&self.listener.transport().traits(), &*self.service)
     }
+
+    pub(crate) fn has_use_for_ring(&self) -> bool {
+        has_use_for_ring(&self.listener.transport().traits(), &*self.service)
+    }
+}
+
+fn is_unread(traits: &Traits, service: &impl Service) -> bool {
+    traits.discards && !service.listens()
+}
+
+/// Whether [`UringEngine`](crate::UringEngine) puts on its ring what comes over such a transport for such a service:
+/// streams, unless the kernel throws away what they bring. Everything else it does as
+/// [`EpollEngine`](crate::EpollEngine).
+pub fn has_use_for_ring(traits: &Traits, service: &impl Service) -> bool {
+    traits.framing == Framing::Stream && !is_unread(traits, service)
 }
 
 /// What all workers of a server share.

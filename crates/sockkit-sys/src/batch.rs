@@ -17,6 +17,7 @@ use std::ptr;
 use crate::address::SockAddr;
 use crate::call::retry;
 use crate::control::{self, Control, Told, write_reply};
+use crate::fixed::Fixed;
 use crate::outbox::{Outbox, Piece, Sent, Unsent};
 
 /// Which control messages a batch has room for.
@@ -34,11 +35,12 @@ pub struct Batch {
     capacity: usize,
     slots: usize,
     ancillary: Ancillary,
-    payload: Vec<u8>,
-    names: Box<[SockAddr]>,
-    parts: Box<[libc::iovec]>,
+    payload: Fixed<u8>,
+    names: Fixed<SockAddr>,
+    parts: Fixed<libc::iovec>,
+    /// Each points, for as long as the batch lives, at what belongs to its slot.
     headers: Box<[libc::mmsghdr]>,
-    controls: Box<[Control]>,
+    controls: Fixed<Control>,
     /// What was told of each datagram; nothing where there is no room for that.
     told: Box<[Told]>,
     /// Which slots are queued as answers, and how long each is.
@@ -90,7 +92,7 @@ pub struct SendFailure<'a> {
 impl Datagram<'_> {
     /// How many datagrams it is.
     pub fn count(&self) -> usize {
-        if self.length <= self.segment { 1 } else { self.length.div_ceil(self.segment) }
+        control::datagrams(self.length, self.segment)
     }
 }
 
@@ -110,11 +112,11 @@ impl Batch {
             capacity,
             slots,
             ancillary,
-            payload: vec![0; room],
-            names: vec![SockAddr::empty(); slots].into(),
-            parts: vec![part; slots].into(),
+            payload: Fixed::new(0, room),
+            names: Fixed::new(SockAddr::empty(), slots),
+            parts: Fixed::new(part, slots),
             headers: vec![header; slots].into(),
-            controls: vec![Control::EMPTY; slots].into(),
+            controls: Fixed::new(Control::EMPTY, slots),
             told: vec![Told::default(); slots].into(),
             queued: Vec::with_capacity(slots),
             outbox: Outbox::new(slots),
@@ -184,7 +186,7 @@ impl Batch {
         }
         self.stale = 0;
         let count = self.call_receive(fd, most, flags)?;
-        for (name, header) in self.names.iter_mut().zip(&self.headers[..count]) {
+        for (name, header) in self.names.part_mut(0, count).iter_mut().zip(&self.headers[..count]) {
             name.length = header.msg_hdr.msg_namelen;
         }
         if informs {
@@ -196,23 +198,24 @@ impl Batch {
         Ok(count)
     }
 
-    /// Has the header of each slot point at what belongs to the slot, which stays where it is for as long as the batch
-    /// lives.
+    /// Has the header of each slot point at what belongs to the slot.
     fn point(&mut self) {
-        for slot in 0..self.slots {
-            let buffer = &mut self.payload[slot * self.capacity..][..self.capacity];
-            self.parts[slot] = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-            let header = &mut self.headers[slot].msg_hdr;
-            header.msg_name = (&raw mut self.names[slot].storage).cast();
-            header.msg_iov = &raw mut self.parts[slot];
+        for (slot, header) in self.headers.iter_mut().enumerate() {
+            let (buffer, part) =
+                (self.payload.at(slot * self.capacity, self.capacity), self.parts.at(slot, 1));
+            self.parts.part_mut(slot, 1)[0] = libc::iovec { iov_base: buffer.cast(), iov_len: self.capacity };
+            let (name, header) = (self.names.at(slot, 1), &mut header.msg_hdr);
+            // SAFETY: `name` points at a value, of which this is a field.
+            header.msg_name = unsafe { &raw mut (*name).storage }.cast();
+            header.msg_iov = part;
             header.msg_iovlen = 1;
-            header.msg_control = (&raw mut self.controls[slot]).cast();
+            header.msg_control = self.controls.at(slot, 1).cast();
         }
     }
 
     /// recvfrom(2) of one datagram without control messages, where nothing has to be copied but its address.
     fn receive_from(&mut self, fd: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<usize> {
-        let (name, header) = (&mut self.names[0], &mut self.headers[0]);
+        let (name, header) = (&mut self.names.part_mut(0, 1)[0], &mut self.headers[0]);
         name.length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
         // "MSG_TRUNC: return the real length of the packet or datagram, even when it was longer than the passed buffer."
         let flags = (flags & !libc::MSG_WAITFORONE) | libc::MSG_TRUNC;
@@ -222,7 +225,7 @@ impl Batch {
             libc::syscall(
                 libc::SYS_recvfrom,
                 fd.as_raw_fd(),
-                self.payload.as_mut_ptr(),
+                self.payload.at(0, self.capacity),
                 self.capacity,
                 flags,
                 &raw mut name.storage,
@@ -241,7 +244,7 @@ impl Batch {
         let fd = fd.as_raw_fd();
         if most == 1 {
             let first = &mut self.headers[0];
-            // SAFETY: the header points into the boxes and the vector that `self` owns and does not move; each length
+            // SAFETY: the header points at what is in `Fixed` memory of `self`, of which nothing is lent out now; each length
             // is that of the object pointed at.
             let length = retry(|| unsafe {
                 libc::syscall(libc::SYS_recvmsg, fd, &raw mut first.msg_hdr, flags & !libc::MSG_WAITFORONE)
@@ -274,7 +277,7 @@ impl Batch {
             source: &self.names[slot],
             destination: told.info.map(|info| info.destination),
             local: told.info.map(|info| info.local),
-            buffer: &mut self.payload[slot * self.capacity..][..self.capacity],
+            buffer: self.payload.part_mut(slot * self.capacity, self.capacity),
         }
     }
 
@@ -525,7 +528,7 @@ mod tests {
         let mut batch = Batch::new(4, 16, Ancillary::None);
         assert_eq!(batch.receive(server.as_fd(), 8).unwrap(), 2);
         // Nobody can be sent to at port 0: EINVAL for that one alone.
-        batch.names[0] = SockAddr::from_inet("127.0.0.1:0".parse().unwrap());
+        batch.names.part_mut(0, 1)[0] = SockAddr::from_inet("127.0.0.1:0".parse().unwrap());
         batch.answer(0, 1);
         batch.answer(1, 1);
         let mut failures = Vec::new();

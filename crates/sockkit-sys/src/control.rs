@@ -39,6 +39,12 @@ impl Told {
     }
 }
 
+/// How many datagrams so many bytes are, of which each but the last has `segment`: at least one, which may be empty.
+#[inline]
+pub(crate) fn datagrams(length: usize, segment: usize) -> usize {
+    if length <= segment { 1 } else { length.div_ceil(segment) }
+}
+
 /// Destination and receiving address of a datagram, IPv4 ones as such, and the interface by which it came where that
 /// matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

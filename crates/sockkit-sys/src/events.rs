@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Events {
     raw: Box<[libc::epoll_event]>,
     found: usize,
-    /// Whether the kernel has epoll_pwait2(2), Linux 5.11; else waits are counted in milliseconds.
+    /// Whether epoll_pwait2(2) can be had, which Linux has from 5.11 on; else waits are counted in milliseconds.
     fine: bool,
 }
 
@@ -39,28 +39,30 @@ impl Events {
     }
 
     /// Waits until a descriptor is ready or so much time has passed (`None`: without an end), and answers how many are
-    /// ready. A signal ends the wait as if the time had passed. On a kernel before Linux 5.11 the time is rounded up to
-    /// milliseconds.
+    /// ready. A signal ends the wait as if the time had passed. On a kernel before Linux 5.11, and where a sandbox does not
+    /// know the newer call, the time is rounded up to milliseconds.
     ///
     /// # Errors
     /// As epoll_pwait2(2).
     pub fn wait(&mut self, epoll: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<usize> {
         self.found = 0;
-        self.found = match self.call(epoll, timeout) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) && self.fine => {
+        // Who waits for whole milliseconds, for ever or not at all has no use for the newer call.
+        let fine = self.fine && timeout.is_some_and(|timeout| timeout.subsec_nanos() % 1_000_000 != 0);
+        self.found = match self.call(epoll, timeout, fine) {
+            Err(error) if fine && is_lack(&error) => {
                 self.fine = false;
-                self.call(epoll, timeout)
+                self.call(epoll, timeout, false)
             }
             result => result,
         }?;
         Ok(self.found)
     }
 
-    fn call(&mut self, epoll: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<usize> {
+    fn call(&mut self, epoll: BorrowedFd<'_>, timeout: Option<Duration>, fine: bool) -> io::Result<usize> {
         let (fd, most) = (epoll.as_raw_fd(), self.raw.len().min(i32::MAX as usize) as libc::c_int);
         let no_mask: *const libc::sigset_t = ptr::null();
         // Both by number: see `send`.
-        let found = if self.fine {
+        let found = if fine {
             // "a pointer to a timespec; NULL means that the call can block indefinitely"
             let spec = timeout.map(timespec);
             let spec = spec.as_ref().map_or(ptr::null(), ptr::from_ref);
@@ -127,6 +129,12 @@ impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Events").field("capacity", &self.raw.len()).field("found", &self.found).finish()
     }
+}
+
+/// Whether this says that there is no such call: an old kernel's `ENOSYS`, or the `EPERM` of a seccomp filter that is older
+/// than the call. A wait has no `EPERM` of its own.
+fn is_lack(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
 }
 
 fn timespec(duration: Duration) -> libc::timespec {

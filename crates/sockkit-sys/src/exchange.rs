@@ -12,16 +12,17 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use crate::call::retry;
-use crate::control::{Control, Told, told, write_segment};
+use crate::control::{Control, Told, datagrams, told, write_segment};
+use crate::fixed::Fixed;
 
 /// A fixed number of messages in one direction, in memory that is allocated once.
 pub struct Messages {
     capacity: usize,
-    payload: Vec<u8>,
-    parts: Box<[libc::iovec]>,
+    payload: Fixed<u8>,
+    parts: Fixed<libc::iovec>,
     headers: Box<[libc::mmsghdr]>,
     /// Room for what the kernel tells of each message, if there is any.
-    controls: Box<[Control]>,
+    controls: Fixed<Control>,
     /// How many messages may leave as one.
     segments: usize,
     /// How many were received, or are queued to be sent, from the front.
@@ -40,10 +41,10 @@ impl Messages {
         let (part, header) = unsafe { (mem::zeroed(), mem::zeroed()) };
         Self {
             capacity,
-            payload: vec![0; room],
-            parts: vec![part; slots].into(),
+            payload: Fixed::new(0, room),
+            parts: Fixed::new(part, slots),
             headers: vec![header; slots].into(),
-            controls: Box::default(),
+            controls: Fixed::new(Control::EMPTY, 0),
             segments: 1,
             filled: 0,
         }
@@ -56,7 +57,7 @@ impl Messages {
 
     /// The same, whose slots may receive several messages as one ([`crate::Features::coalesce`]): only for UDP.
     pub fn coalescing(self) -> Self {
-        Self { controls: vec![Control::EMPTY; self.slots()].into(), ..self }
+        Self { controls: Fixed::new(Control::EMPTY, self.slots()), ..self }
     }
 
     /// How many messages leave as one at most: 1 once the kernel has refused more.
@@ -90,7 +91,7 @@ impl Messages {
         if self.filled == self.slots() {
             return None;
         }
-        Some(&mut self.payload[self.filled * self.capacity..][..self.capacity])
+        Some(self.payload.part_mut(self.filled * self.capacity, self.capacity))
     }
 
     /// Queues the first `length` bytes of [`Messages::next_buffer`].
@@ -99,7 +100,7 @@ impl Messages {
     /// If there is no such buffer, or it is shorter.
     pub fn push(&mut self, length: usize) {
         assert!(self.filled < self.slots() && length <= self.capacity, "the message does not fit");
-        self.parts[self.filled].iov_len = length;
+        self.parts.part_mut(self.filled, 1)[0].iov_len = length;
         self.filled += 1;
     }
 
@@ -136,8 +137,8 @@ impl Messages {
             self.point(slot, self.parts[slot].iov_len);
         }
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        // SAFETY: the first `filled` headers were just written, and point into the boxes and the vector that `self` owns
-        // and does not move, with lengths within a slot.
+        // SAFETY: the first `filled` headers were just written, and point at what is in `Fixed` memory of `self`, with
+        // lengths within a slot; nothing of it is lent out now.
         let sent = retry(|| unsafe {
             libc::sendmmsg(fd.as_raw_fd(), self.headers.as_mut_ptr(), self.filled as libc::c_uint, flags as _)
         })?;
@@ -170,7 +171,7 @@ impl Messages {
         self.filled = 0;
         let most = most.clamp(1, self.slots());
         if most == 1 && self.controls.is_empty() {
-            let length = crate::receive_message(fd, &mut self.payload[..self.capacity], false)?;
+            let length = crate::receive_message(fd, self.payload.part_mut(0, self.capacity), false)?;
             self.headers[0].msg_len = length.min(libc::c_uint::MAX as usize) as libc::c_uint;
             self.filled = 1;
             return Ok(1);
@@ -180,8 +181,8 @@ impl Messages {
         }
         // MSG_TRUNC: "return the real length of the packet or datagram, even when it was longer than the passed buffer".
         let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-        // SAFETY: the first `most` headers were just written, and point into the boxes and the vector that `self`
-        // owns and does not move, with the lengths of whole slots.
+        // SAFETY: the first `most` headers were just written, and point at what is in `Fixed` memory of `self`, with the
+        // lengths of whole slots; nothing of it is lent out now.
         let count = retry(|| unsafe {
             let no_timeout = ptr::null_mut();
             libc::recvmmsg(
@@ -215,9 +216,7 @@ impl Messages {
         let told = if self.controls.is_empty() { Told::default() } else { told(&self.headers[slot].msg_hdr) };
         let segment = told.segment(bytes.len());
         let is_one = segment == bytes.len();
-        // An empty message is one too.
-        let count = if is_one { 1 } else { bytes.len().div_ceil(segment) };
-        (0..count).map(move |index| {
+        (0..datagrams(bytes.len(), segment)).map(move |index| {
             let rest = &bytes[index * segment..];
             let message = &rest[..segment.min(rest.len())];
             (message, if is_one { length } else { message.len() })
@@ -227,13 +226,13 @@ impl Messages {
     /// Has the header of a slot describe the first `length` bytes of its buffer, no address, and no room for control data
     /// but on UDP: where there is no room for descriptors, the kernel closes those that a Unix peer sends along.
     fn point(&mut self, slot: usize, length: usize) {
-        let payload = &mut self.payload[slot * self.capacity..][..length];
-        self.parts[slot] = libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: length };
+        let (payload, part) = (self.payload.at(slot * self.capacity, length), self.parts.at(slot, 1));
+        self.parts.part_mut(slot, 1)[0] = libc::iovec { iov_base: payload.cast(), iov_len: length };
         let header = &mut self.headers[slot].msg_hdr;
-        header.msg_iov = &raw mut self.parts[slot];
+        header.msg_iov = part;
         header.msg_iovlen = 1;
-        if let Some(control) = self.controls.get_mut(slot) {
-            header.msg_control = (&raw mut *control).cast();
+        if !self.controls.is_empty() {
+            header.msg_control = self.controls.at(slot, 1).cast();
             header.msg_controllen = size_of::<Control>() as _;
         }
         header.msg_flags = 0;
@@ -245,8 +244,8 @@ fn is_refusal(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE))
 }
 
-// SAFETY: the pointers in the headers point into the boxes and the vector of the same value, which move with it to
-// another thread without moving in memory.
+// SAFETY: the pointers in the headers point at what is in `Fixed` memory of the same value, which goes with it to another
+// thread and stays where it is.
 unsafe impl Send for Messages {}
 
 impl std::fmt::Debug for Messages {

@@ -15,6 +15,7 @@ mod control;
 mod events;
 mod exchange;
 mod features;
+mod fixed;
 mod message;
 mod outbox;
 mod signal;

@@ -3,10 +3,9 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr;
 
 use crate::call::retry;
-use crate::socket::set_option;
+use crate::socket::{receive_message, set_option};
 
 /// What one `recvmsg` brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,23 +64,7 @@ pub fn receive_record(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Recei
 /// # Errors
 /// As [`receive_record`].
 pub fn receive_bare_record(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
-    let (address, length) = (ptr::null_mut::<libc::sockaddr>(), ptr::null_mut::<libc::socklen_t>());
-    // "MSG_TRUNC: return the real length of the packet or datagram, even when it was longer than the passed buffer."
-    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-    // By number: see `send`.
-    // SAFETY: the pointer and the length are those of `buffer`, which nobody else borrows; no address is asked for.
-    let received = retry(|| unsafe {
-        libc::syscall(
-            libc::SYS_recvfrom,
-            fd.as_raw_fd(),
-            buffer.as_mut_ptr(),
-            buffer.len(),
-            flags,
-            address,
-            length,
-        )
-    })? as usize;
-    Ok(match received {
+    Ok(match receive_message(fd, buffer, false)? {
         0 if has_ended(fd)? => Received::End,
         length if length > buffer.len() => Received::Truncated,
         length => Received::Message(length),

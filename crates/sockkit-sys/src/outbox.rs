@@ -11,7 +11,7 @@ use std::ptr;
 
 use crate::address::SockAddr;
 use crate::call::retry;
-use crate::control::{Control, PacketInfo, write_reply, write_segment};
+use crate::control::{Control, PacketInfo, datagrams, write_reply, write_segment};
 use crate::features::JOINED_BYTES;
 
 /// Datagrams of at most so many bytes are joined: longer ones may not pass every link whole (1,280 bytes of IPv6 less 48
@@ -78,7 +78,7 @@ pub struct Sent {
 impl Piece {
     /// How many datagrams it is.
     fn datagrams(&self) -> usize {
-        if self.length <= self.segment { 1 } else { self.length.div_ceil(self.segment) }
+        datagrams(self.length, self.segment)
     }
 }
 
@@ -171,6 +171,7 @@ impl Outbox {
             let bytes = &payload[piece.start..][..piece.length];
             *part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
         }
+        let parts = self.parts.as_mut_ptr();
         for (index, message) in self.messages.iter().enumerate() {
             let (head, control) = (&self.pieces[message.first], &mut self.controls[index]);
             let to = &names[head.name];
@@ -181,7 +182,8 @@ impl Outbox {
             let header = &mut self.headers[index].msg_hdr;
             header.msg_name = (&raw const to.storage).cast_mut().cast();
             header.msg_namelen = to.length;
-            header.msg_iov = self.parts[message.first..][..message.pieces].as_mut_ptr();
+            // Not by a slice, which would be lent out of all parts, and end what was taken of them before.
+            header.msg_iov = parts.wrapping_add(message.first);
             header.msg_iovlen = message.pieces as _;
             header.msg_control = if controllen == 0 { ptr::null_mut() } else { (&raw mut *control).cast() };
             header.msg_controllen = controllen as _;

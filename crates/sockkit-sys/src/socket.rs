@@ -112,8 +112,9 @@ pub fn takes_descriptors(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// How many bytes have to have come before a stream is said to be readable (`SO_RCVLOWAT`). Its end and its errors are
-/// told all the same, and a receive that does not wait brings what there is. TCP takes less if the receive buffer is too
-/// small for so much.
+/// told all the same, and a receive that does not wait brings what there is. TCP enlarges the receive buffer for good,
+/// to about twice as much: memory of the kernel's, which no limit of ours counts. Where `SO_RCVBUF` was set, or
+/// net.ipv4.tcp_rmem allows no more, it takes less instead.
 ///
 /// # Errors
 /// As setsockopt(2), in practice none.

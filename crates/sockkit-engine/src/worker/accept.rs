@@ -154,7 +154,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
     fn admit(&mut self, index: usize, socket: OwnedFd, peer: &SockAddr) -> nix::Result<Outcome> {
         let post = &self.gates[index].post;
         let address = Address::from_kernel(peer).unwrap_or(Address::Unix(UnixName::Unnamed));
-        let Traits { framing, .. } = post.listener.transport().traits();
+        let framing = post.listener.transport().traits().framing;
         let Some(outbox) = self.kit.outbox(framing, self.now) else {
             self.counters().faults.add(FaultCount::Refused, 1);
             return Ok(self.refuse(&socket, &address, RefuseReason::Fault));

@@ -27,7 +27,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use slab::Slab;
-use sockkit_core::{Error, Framing, Session};
+use sockkit_core::{Error, Session};
 use sockkit_sys::{Events, Line, Ring};
 
 use crate::clock::{NEVER, Nanos, nanos};
@@ -96,9 +96,7 @@ fn serve_by_ring_or<S: Service>(
     seat: Seat<S>,
     otherwise: impl FnOnce(Seat<S>, io::Error) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let is_for_ring =
-        |post: &Post<S>| post.listener.transport().traits().framing == Framing::Stream && !post.is_unread();
-    if seat.shared.spin || seat.shared.faults.is_some() || !seat.posts.iter().any(is_for_ring) {
+    if seat.shared.spin || seat.shared.faults.is_some() || !seat.posts.iter().any(Post::has_use_for_ring) {
         return EpollEngine::serve(seat);
     }
     match Lookout::new() {

@@ -21,13 +21,6 @@ const ENDS: u64 = 6;
 /// Datagrams that are sent with one system call at most, and bytes of them together.
 const BATCH: (usize, usize) = (64, 256 * 1024);
 
-/// What was sent.
-#[derive(Clone, Copy, Default)]
-struct Moved {
-    messages: u64,
-    bytes: u64,
-}
-
 /// Sends to peers that throw it away.
 pub(crate) struct Sender<'a> {
     all: Pipes<'a>,
@@ -68,16 +61,8 @@ impl<'a> Sender<'a> {
                 if self.all.pipes[index].blocked {
                     continue;
                 }
-                let mut moved = Moved::default();
-                let burst = self.burst(index, recorder, &mut moved);
-                now_ns = clock::now_ns();
-                let pipe = &mut self.all.pipes[index];
-                if moved.bytes > 0 || moved.messages > 0 {
-                    pipe.moved_ns = now_ns;
-                    recorder.passed(now_ns, moved.messages, moved.bytes);
-                }
-                burst?;
-                all_blocked &= pipe.blocked;
+                now_ns = self.burst(index, recorder)?;
+                all_blocked &= self.all.pipes[index].blocked;
             }
             let until_ns = match all_blocked {
                 true => (now_ns + DOZE_NS).min(recorder.next_edge_ns(now_ns)),
@@ -94,8 +79,10 @@ impl<'a> Sender<'a> {
     }
 
     /// Sends some messages on a connection, or fewer if there is no more room, and tells what has left even if it fails.
-    fn burst(&mut self, index: usize, recorder: &mut Recorder<'_>, moved: &mut Moved) -> Result<(), Error> {
+    /// Answers what time it is then.
+    fn burst(&mut self, index: usize, recorder: &mut Recorder<'_>) -> Result<u64, Error> {
         let pipe = &mut self.all.pipes[index];
+        let (mut messages, mut bytes, mut failure) = (0, 0, None);
         for _ in 0..BURST {
             recorder.calls += 1;
             let sent = match &mut self.batch {
@@ -104,15 +91,15 @@ impl<'a> Sender<'a> {
                 Some(_) => pipe.endpoint.try_send(&self.payload).map(|_| 1),
             };
             match sent {
-                Ok(bytes) if self.batch.is_none() => {
-                    moved.messages += pipe.advance(bytes, self.all.size);
-                    moved.bytes += bytes as u64;
+                Ok(sent) if self.batch.is_none() => {
+                    messages += pipe.advance(sent, self.all.size);
+                    bytes += sent as u64;
                 }
-                Ok(messages) => {
+                Ok(sent) => {
                     pipe.was_refused = false;
-                    pipe.messages += messages as u64;
-                    moved.messages += messages as u64;
-                    moved.bytes += (messages * self.all.size) as u64;
+                    pipe.messages += sent as u64;
+                    messages += sent as u64;
+                    bytes += (sent * self.all.size) as u64;
                 }
                 Err(error) if is_full(&error) => {
                     pipe.refused += u64::from(self.batch.is_some() && !pipe.was_refused);
@@ -121,10 +108,18 @@ impl<'a> Sender<'a> {
                     pipe.blocked = error.kind() == io::ErrorKind::WouldBlock;
                     break;
                 }
-                Err(error) => return Err(explain_send(&pipe.endpoint, self.all.size, &error)),
+                Err(error) => {
+                    failure = Some(explain_send(&pipe.endpoint, self.all.size, &error));
+                    break;
+                }
             }
         }
-        Ok(())
+        let now_ns = clock::now_ns();
+        if bytes > 0 || messages > 0 {
+            pipe.moved_ns = now_ns;
+            recorder.passed(now_ns, messages, bytes);
+        }
+        failure.map_or(Ok(now_ns), Err)
     }
 
     /// Throws away what comes back, so that a peer that echoes goes on reading.

@@ -27,6 +27,8 @@ const TRIES: usize = 16;
 pub(crate) enum Engine {
     Epoll,
     Uring,
+    /// io_uring for each worker that can have a ring, and epoll for the others: where nobody insists.
+    Either,
 }
 
 impl Engine {
@@ -34,13 +36,13 @@ impl Engine {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Epoll => "epoll",
-            Self::Uring => "uring",
+            Self::Uring | Self::Either => "uring",
         }
     }
 }
 
-/// The engine for a server, of which it is known whether it has connections over TCP; and what is to be said about it,
-/// where it is not the one that would be best.
+/// The engine for a server, of which it is known whether it has connections over TCP that a ring is of use for; and what is
+/// to be said about it, where it is not the one that would be best.
 ///
 /// # Errors
 /// When io_uring is asked for and cannot be had, with the cause.
@@ -49,6 +51,7 @@ pub(crate) fn choose(wanted: EngineName, has_tcp: bool) -> Result<(Engine, Optio
         return Ok((Engine::Epoll, None));
     }
     match sockkit_sys::try_io_uring() {
+        Ok(()) if wanted == EngineName::Auto => Ok((Engine::Either, None)),
         Ok(()) => Ok((Engine::Uring, None)),
         Err(error) if wanted == EngineName::Auto => {
             Ok((Engine::Epoll, Some(format!("epoll serves in place of io_uring: {}", why(&error)))))

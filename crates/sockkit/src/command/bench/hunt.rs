@@ -107,7 +107,7 @@ impl Hunt<'_> {
                 Next::End(found) => return Ok(found),
             };
             if end.has_passed() {
-                return Err(Stop::Failed(self.out_of_time(&search.so_far())));
+                return Err(Stop::Failed(self.out_of_time(&searched(&search.so_far()))));
             }
             match self.probe(rate)? {
                 Ruling::Kept => search.kept(rate),
@@ -162,8 +162,8 @@ impl Hunt<'_> {
         let mut last_break = String::new();
         for number in 0..confirmation.runs_max() {
             if end.has_passed() {
-                gathered.measured.failure =
-                    Some(self.out_of_time(&Found::Rate { rate: confirmation.rate(), above: None }));
+                let so_far = half_confirmed(found, confirmation.rate(), &last_break);
+                gathered.measured.failure = Some(self.out_of_time(&so_far));
                 return gathered.finish();
             }
             let label = format!("{}  confirm: {}", self.numbered.label, figures::rate(confirmation.rate()));
@@ -223,12 +223,7 @@ impl Hunt<'_> {
     }
 
     /// Why there is no result, with what there was when the time was over.
-    fn out_of_time(&self, found: &Found) -> Error {
-        let so_far = match found {
-            Found::Rate { rate, .. } => format!("{} kept it, but was not confirmed", figures::rate(*rate)),
-            Found::None { lowest, .. } => format!("not even {} kept it", figures::rate(*lowest)),
-            Found::Nothing => "no rate was tried".to_owned(),
-        };
+    fn out_of_time(&self, so_far: &str) -> Error {
         let (promise, budget) = (self.promise, in_seconds(self.budget()));
         let why = format!(
             "the search for a rate that keeps {promise} was given up after {budget} (--budget): {so_far}"
@@ -325,9 +320,42 @@ fn fault(ruling: &Ruling) -> Option<&str> {
     }
 }
 
+/// What a search has found by now.
+fn searched(found: &Found) -> String {
+    match found {
+        Found::Rate { rate, .. } => format!("{} kept it, but was not confirmed", figures::rate(*rate)),
+        Found::None { lowest, .. } => format!("not even {} kept it", figures::rate(*lowest)),
+        Found::Nothing => "no rate was tried".to_owned(),
+    }
+}
+
+/// How far it is with confirming what was found, or a rate below it; and what last spoke against one, if something has.
+fn half_confirmed(found: f64, rate: f64, last_break: &str) -> String {
+    let (found, rate) = (figures::rate(found), figures::rate(rate));
+    let so_far = format!("{found} kept it in the search; {rate} was being confirmed");
+    if last_break.is_empty() { so_far } else { format!("{so_far} ({last_break})") }
+}
+
 fn reason(limit: &Limit) -> String {
     match limit {
         Limit::Peer(why) => why.clone(),
         Limit::Generator(why) => format!("the generator, not the peer, is the limit: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_that_was_never_tried_is_not_said_to_keep_anything() {
+        assert_eq!(
+            half_confirmed(52_300.0, 52_300.0, ""),
+            "52.3 k/s kept it in the search; 52.3 k/s was being confirmed"
+        );
+        assert_eq!(
+            half_confirmed(52_300.0, 49_700.0, "p99 was 3 ms"),
+            "52.3 k/s kept it in the search; 49.7 k/s was being confirmed (p99 was 3 ms)"
+        );
     }
 }

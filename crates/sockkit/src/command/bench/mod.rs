@@ -46,7 +46,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let watch = Watch::new(Signals::take()?, told);
     let mut runner = Runner { setup, watch, seeds: fastrand::Rng::with_seed(seed) };
 
-    let (engine, remark) = measure::engine(&args.workload)?;
+    let (engine, remark) = measure::engine(&args.workload, args.subjects.0.iter())?;
     remark.iter().for_each(|remark| warn(remark));
     let survey = Survey::begin(args.workload.placement(), engine);
     let Findings { arms, mut warnings, mut failure } = measure_all(args, &mut runner, &arms);

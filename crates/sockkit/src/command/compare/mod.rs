@@ -68,7 +68,7 @@ pub(crate) fn run(mut args: CompareArgs) -> Result<()> {
     let outputs = Outputs::new(&args.outputs)?;
     args.saved.save.as_deref().map(file::check).transpose()?;
     let signals = Signals::take()?;
-    let (engine, remark) = measure::engine(&args.workload)?;
+    let (engine, remark) = measure::engine(&args.workload, plan.arms.iter().map(|arm| &arm.subject))?;
     remark.iter().for_each(|remark| warn(remark));
     let survey = Survey::begin(args.workload.placement(), engine);
     let progress = Progress::new(course.budget.0);

@@ -2,7 +2,8 @@
 //!
 //! `plan` says what was typed means, `dial` opens the socket, `pump` moves the bytes. What it decides is in two parts
 //! that do no I/O: `exchange`, the course of the run, with `expect` and `pace`; and `framing`, the bounds of messages,
-//! used by `input`; `convey` is the shorter way for a pipe that nobody looks into. `output` is stdout, `record` what is kept of a run beside the payload, `verdict` the last word.
+//! used by `input`; `convey` is the shorter way for a pipe that nobody looks into. `output` is stdout, `record` what is
+//! kept of a run beside the payload, `verdict` the last word.
 
 mod convey;
 mod dial;

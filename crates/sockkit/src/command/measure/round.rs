@@ -6,6 +6,8 @@ use anyhow::Result;
 use nix::unistd::Pid;
 use serde_json::Value;
 use sockkit_core::{Options, Session, Target};
+use sockkit_engine::services::Builtin;
+use sockkit_engine::{Service, has_use_for_ring};
 use sockkit_load::{Arrivals, Interval, Mode, Observer, Outcome, Pacing, Tuning, Verify, Workload};
 use sockkit_stats::result::Counters;
 
@@ -13,7 +15,7 @@ use super::arms::Arm;
 use super::embedded::{Embedded, ServerUsage, usage};
 use super::placement::Processors;
 use super::saturation::{Saturation, saturation};
-use crate::cli::{ModeName, SocketArgs, VerifyName, WorkloadArgs};
+use crate::cli::{EngineName, ModeName, SocketArgs, Subject, VerifyName, WorkloadArgs};
 use crate::command::engine::{Engine, choose};
 use crate::command::features::features;
 
@@ -65,7 +67,7 @@ impl Setup {
             gso: args.gso,
             features: features(),
         };
-        Ok(Self { workload, processors, engine: engine(args)?.0, server: None })
+        Ok(Self { workload, processors, engine: choose_for(args)?.0, server: None })
     }
 
     /// What is the same for all arms; sizes, connections and depths are not.
@@ -117,14 +119,11 @@ impl Setup {
 
     /// The flags of a server that fits the load.
     fn server_flags(&self) -> Vec<String> {
-        let service = match self.workload.mode {
-            Mode::Send => "discard",
-            Mode::Receive => "chargen",
-            _ => "echo",
-        };
         let mut flags = vec![
-            format!("--service={service}"),
+            format!("--service={}", service(self.workload.mode).name()),
             format!("--workers={}", self.workload.threads),
+            // By name, and not as `auto`: the result tells of one engine for all of them, so none may fall back by itself.
+            // Where a worker can have no ring, the run fails with that cause.
             format!("--engine={}", self.engine.name()),
         ];
         let options = &self.workload.options;
@@ -145,12 +144,26 @@ impl Round {
     }
 }
 
-/// The engine of servers that are our own, and what is to be said about it. Who spins asks sockets directly, which is for
-/// epoll.
+/// The engine of the servers that are our own, and what is to be said about it: epoll where none of them has a use for
+/// another one.
 ///
 /// # Errors
 /// As [`choose`].
-pub(crate) fn engine(args: &WorkloadArgs) -> Result<(Engine, Option<String>)> {
+pub(crate) fn engine<'a>(
+    args: &WorkloadArgs,
+    subjects: impl Iterator<Item = &'a Subject>,
+) -> Result<(Engine, Option<String>)> {
+    let service = service(args.mode.into());
+    let mut ours = subjects.filter(|subject| subject.target.is_none());
+    if ours.any(|subject| has_use_for_ring(&subject.transport.traits(), &service)) {
+        return choose_for(args);
+    }
+    let remark = "--engine uring is not used: no server of our own has a stream at whose bytes it looks";
+    Ok((Engine::Epoll, (args.engine == EngineName::Uring).then(|| remark.to_owned())))
+}
+
+/// The engine of a server of our own that has a use for each. Who spins asks sockets directly, which is for epoll.
+fn choose_for(args: &WorkloadArgs) -> Result<(Engine, Option<String>)> {
     if args.spin {
         return Ok((Engine::Epoll, None));
     }
@@ -237,6 +250,15 @@ impl Observer for Meter<'_> {
 
     fn is_cancelled(&self) -> bool {
         self.observer.is_cancelled()
+    }
+}
+
+/// What a server has to do for a load.
+fn service(mode: Mode) -> Builtin {
+    match mode {
+        Mode::Send => Builtin::Discard,
+        Mode::Receive => Builtin::Chargen,
+        _ => Builtin::Echo,
     }
 }
 

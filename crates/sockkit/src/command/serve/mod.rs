@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use sockkit_engine::{EitherEngine, EpollEngine, Listening, Server, Totals, UringEngine};
 
-use crate::cli::{EngineName, ServeArgs};
+use crate::cli::ServeArgs;
 use crate::command::engine::Engine;
 use crate::exit;
 use crate::render::lines::Lines;
@@ -48,8 +48,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     let listening = server.listening().to_vec();
     let running = match engine {
         Engine::Epoll => server.start::<EpollEngine>()?,
-        Engine::Uring if args.engine == EngineName::Uring => server.start::<UringEngine>()?,
-        Engine::Uring => server.start::<EitherEngine>()?,
+        Engine::Uring => server.start::<UringEngine>()?,
+        Engine::Either => server.start::<EitherEngine>()?,
     };
     if let Err(error) = announce(&listening, args.json) {
         // Nobody will ever learn where it listens.

@@ -7,7 +7,7 @@ use sockkit_core::transport::Form;
 use sockkit_core::{Error, ErrorKind, Framing, Options, Session, TRANSPORTS, Target};
 use sockkit_engine::policy::ANSWER_FLOOR;
 use sockkit_engine::services::{Builtin, Greeting};
-use sockkit_engine::{Config, Faults, Limits, Plan, RateLimits};
+use sockkit_engine::{Config, Faults, Limits, Plan, RateLimits, has_use_for_ring};
 
 use crate::cli::{EngineName, ServeArgs, ServiceName};
 use crate::command::engine::{Engine, choose};
@@ -90,13 +90,16 @@ pub(super) fn config(args: &ServeArgs) -> Config {
 /// # Errors
 /// As [`choose`].
 pub(super) fn engine(args: &ServeArgs, plans: &[Plan<Builtin>]) -> Result<(Engine, Option<String>)> {
-    let is_tcp = |plan: &Plan<Builtin>| {
-        let traits = plan.target.transport().traits();
-        traits.framing == Framing::Stream && traits.form == Form::HostPort
-    };
+    let is_tcp =
+        |plan: &Plan<Builtin>| rides(plan) && plan.target.transport().traits().form == Form::HostPort;
     // What only epoll does needs no other one.
     let only_epoll = args.spin || !args.faults.fault.is_empty();
     Ok(choose(args.engine, !only_epoll && plans.iter().any(is_tcp))?)
+}
+
+/// Whether a ring is of use for a listener.
+fn rides(plan: &Plan<Builtin>) -> bool {
+    has_use_for_ring(&plan.target.transport().traits(), &plan.service)
 }
 
 /// The faults that are asked for.
@@ -162,6 +165,10 @@ pub(super) fn warnings(args: &ServeArgs, plans: &[Plan<Builtin>]) -> Vec<String>
             (args.spin, "--spin asks the sockets directly"),
             (!args.faults.fault.is_empty(), "faults on purpose are for epoll"),
             (!plans.iter().any(streams), "no listener carries a stream"),
+            (
+                !plans.iter().any(rides),
+                "the kernel throws away what comes, because the service does not look at it",
+            ),
         ];
         if let Some((_, why)) = why_not.iter().find(|(applies, _)| *applies) {
             warnings.push(format!("--engine uring is not used: {why}"));
