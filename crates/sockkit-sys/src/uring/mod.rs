@@ -108,9 +108,8 @@ pub enum Completion<C = Chunk> {
 
 /// A ring, its descriptors and its memory. Belongs to the thread that made it.
 pub struct Ring {
-    // Before the buffers, because fields are dropped in order: once it is closed, the kernel has no use for them.
     ring: IoUring,
-    /// Leaked rather than dropped if the kernel is not done with them.
+    /// Dropped when no operation is under way any more, and leaked rather than that if the kernel is not done with them.
     buffers: ManuallyDrop<Buffers>,
     lines: Lines,
     enters: u64,
@@ -143,7 +142,8 @@ impl Ring {
         let ring = set_up(submissions, completions)?;
         let buffers = Buffers::new(sizes)?;
         let (entries, count) = buffers.entries();
-        // SAFETY: the entries are whole pages that live as long as `buffers`, which is dropped after the ring is closed.
+        // SAFETY: the entries are whole pages of `buffers`. Once they are registered the kernel keeps the pages by itself, and
+        // what the entries point to is dropped when no operation is under way that could use it.
         unsafe { ring.submitter().register_buf_ring_with_flags(entries, count, GROUP, 0) }?;
         let buffers = ManuallyDrop::new(buffers);
         Ok(Self { ring, buffers, lines: Lines::default(), enters: 0, broken: None, has_closed: false })
