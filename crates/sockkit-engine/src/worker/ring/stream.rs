@@ -305,8 +305,9 @@ impl Stream {
             wire.begin(Operation::ReceiveInto(chunk));
             return true;
         }
-        // With twice the room, so that one that is armed is not soon stopped.
-        let goes_on = self.flow == Flow::Trickle && room / 2 >= wire.burst();
+        // With half as much room again, so that one that is armed is not soon stopped. The usual `max_queue` has twice the
+        // room, less what is just being sent.
+        let goes_on = self.flow == Flow::Trickle && room >= wire.burst() + wire.burst() / 2;
         let how = match (self.sweeping, goes_on, self.starved) {
             (true, ..) => Receive::Once(room),
             (false, false, _) => Receive::Next(room),
