@@ -5,7 +5,6 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,7 +12,7 @@ use serde_json::Value;
 use sockkit_core::TRANSPORTS;
 use sockkit_core::transport::probe;
 use sockkit_stats::result::{Arm, Counters, Document, json_schema};
-use sockkit_tests::{PATIENCE, run_to_end, skip, unused_port, wait_for_exit, wait_until};
+use sockkit_tests::{PATIENCE, run_to_end, skip, slow_server, unused_port, wait_for_exit, wait_until};
 
 use crate::{SOCKKIT, parts};
 
@@ -563,25 +562,6 @@ fn an_engine_that_is_not_used_is_not_named() {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains("--engine uring is not used"), "{stderr}");
     assert_eq!(document(&output).environment.engine, "epoll");
-}
-
-/// An echo server that takes a millisecond for each message, so that its highest rate is known from above.
-fn slow_server() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
-    let address = format!("tcp://{}", listener.local_addr().expect("an address"));
-    thread::spawn(move || {
-        while let Ok((mut connection, _)) = listener.accept() {
-            connection.set_nodelay(true).expect("an option");
-            let mut message = [0; 64];
-            while connection.read_exact(&mut message).is_ok() {
-                thread::sleep(Duration::from_millis(1));
-                if connection.write_all(&message).is_err() {
-                    break;
-                }
-            }
-        }
-    });
-    address
 }
 
 #[test]

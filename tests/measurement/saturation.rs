@@ -1,11 +1,8 @@
 //! A generator that cannot keep its schedule says so, and claims nothing of the peer.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::thread;
 use std::time::Duration;
 
-use sockkit_tests::or_skip;
+use sockkit_tests::{or_skip, slow_server};
 
 use super::witness::try_in_quiet;
 use super::{SOCKKIT, bench, counting, timing, told};
@@ -53,21 +50,4 @@ fn a_peer_that_does_not_keep_up_is_told_in_other_words() {
     // At half the rate or less, half of what is due waits at the end: half a second or more.
     assert!(told(arm.rtt_ns.p90) > 200e6, "{:?}", arm.rtt_ns);
     assert!(arm.rate_per_s < Some(1000.0), "{:?}", arm.rate_per_s);
-}
-
-/// An echo server that takes a millisecond for each message.
-fn slow_server() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
-    let address = format!("tcp://{}", listener.local_addr().expect("an address"));
-    thread::spawn(move || {
-        let (mut connection, _) = listener.accept().expect("a connection");
-        let mut message = [0; 64];
-        while connection.read_exact(&mut message).is_ok() {
-            thread::sleep(Duration::from_millis(1));
-            if connection.write_all(&message).is_err() {
-                break;
-            }
-        }
-    });
-    address
 }

@@ -11,6 +11,7 @@ mod peer;
 mod pinger;
 mod process;
 mod server;
+mod slow;
 mod tools;
 
 use std::thread;
@@ -22,6 +23,7 @@ pub use peer::{Peer, PeerOptions, transport_of};
 pub use pinger::Pinger;
 pub use process::{cpu_time, numbered, open_files, open_sockets, raise_file_limit, rss_bytes, wait_for_exit};
 pub use server::{Finished, NotReady, Server, Sockkit, Summary, forced_engine, run_to_end};
+pub use slow::slow_server;
 pub use tools::{copy_for_others, find_tool, strace_works, unused_port};
 
 /// How long anything may take that is sure to happen.
