@@ -64,6 +64,11 @@ pub(crate) fn several(number: u64, what: &str) -> String {
     format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// `1 byte`, `20000 bytes`: in lines of which programs may take the number.
+pub(crate) fn bytes(number: u64) -> String {
+    format!("{number} byte{}", if number == 1 { "" } else { "s" })
+}
+
 /// A share, where 0.031 is `3.1 %`.
 pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;

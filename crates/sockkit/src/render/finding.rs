@@ -171,8 +171,7 @@ fn range<'a>(
 /// What may be made of it that no difference was shown.
 fn why(verdict: &Verdict) -> String {
     if verdict.blocks < BLOCKS_MIN {
-        let s = if verdict.blocks == 1 { "" } else { "s" };
-        return format!("; {} block{s} cannot show any", figures::count(verdict.blocks));
+        return format!("; {} cannot show any", figures::several(verdict.blocks, "block"));
     }
     let ends = verdict.ratio.and_then(|ratio| Some((ratio.low?, ratio.high?)));
     let clears_one = ends.is_some_and(|(low, high)| low > 1.0 || high < 1.0);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sockkit_core::describe;
 use sockkit_engine::{Event, Observer};
 
+use super::figures::bytes;
 use super::lines::Lines;
 
 /// Lines that may be written in a second.
@@ -124,11 +125,6 @@ impl Observer for Log {
         };
         self.say(line);
     }
-}
-
-/// `1 byte`, `2 bytes`.
-fn bytes(number: u64) -> String {
-    format!("{number} byte{}", if number == 1 { "" } else { "s" })
 }
 
 /// A time as far as the clock of a worker, which is read once a turn, can tell it.

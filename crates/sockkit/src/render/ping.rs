@@ -15,14 +15,14 @@ const LATENESS_NOTABLE_NS: f64 = 1e6;
 
 /// The first line.
 pub(crate) fn opening(url: &str, size: usize) -> String {
-    format!("PING {url} {} of data", bytes(size))
+    format!("PING {url} {} of data", figures::bytes(size as u64))
 }
 
 /// A line for an answer.
 pub(crate) fn reply(url: &str, reply: &Reply) -> String {
     let number = reply.number.map_or_else(|| "?".to_owned(), |number| number.to_string());
     let time = reply.rtt_ns.map_or_else(String::new, |ns| format!(" time={} ms", millis(ns as f64)));
-    let mut line = format!("{} from {url}: seq={number}{time}", bytes(reply.bytes));
+    let mut line = format!("{} from {url}: seq={number}{time}", figures::bytes(reply.bytes as u64));
     match &reply.verdict {
         Verdict::Intact { late, reordered } => {
             for (is_so, word) in [(late, " (late)"), (reordered, " (reordered)")] {
@@ -140,10 +140,6 @@ fn needs(times: &RoundTrips) -> String {
 fn millis(ns: f64) -> String {
     let decimals = if ns < 9_950.0 && ns > 0.0 { 4 } else { 3 };
     format!("{:.decimals$}", ns / 1e6)
-}
-
-fn bytes(number: usize) -> String {
-    format!("{number} byte{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

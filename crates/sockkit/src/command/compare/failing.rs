@@ -104,9 +104,9 @@ impl Gate {
             let (name, rounds) =
                 (fairness::name(&document.arms[index], document), verdict.map_or(0, |it| it.blocks));
             sentences.push(format!(
-                "{name} could not be judged by {}: {rounds} round{} that count{}, and a verdict takes {needed}",
+                "{name} could not be judged by {}: {} that count{}, and a verdict takes {needed}",
                 metric.name(),
-                if rounds == 1 { "" } else { "s" },
+                figures::several(rounds, "round"),
                 if rounds == 1 { "s" } else { "" },
             ));
         }

@@ -58,7 +58,7 @@ fn way(document: &Document) -> String {
         let twice = if document.noise_floor.is_empty() { "" } else { ", and the baseline twice" };
         sentences.push(format!(
             "{} of whole runs, {} each{pacing}.",
-            plural(experiment.blocks, "block"),
+            figures::several(experiment.blocks, "block"),
             time(experiment.run_seconds * 1e9)
         ));
         sentences.push(format!("In each block every arm ran once, in random order{twice}."));
@@ -69,7 +69,7 @@ fn way(document: &Document) -> String {
             _ => None,
         });
     } else if let Some(arm) = document.arms.first().filter(|arm| arm.rounds > 0) {
-        let rounds = plural(arm.rounds, "round");
+        let rounds = figures::several(arm.rounds, "round");
         sentences.push(format!("{rounds}, {} in all{pacing}.", time(arm.seconds * 1e9)));
     }
     sentences.join(" ")
@@ -208,13 +208,6 @@ fn list(names: &[&str]) -> String {
         [] => String::new(),
         [one] => (*one).to_owned(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
-}
-
-fn plural(number: u64, what: &str) -> String {
-    match number {
-        1 => format!("1 {what}"),
-        _ => format!("{} {what}s", figures::count(number)),
     }
 }
 
