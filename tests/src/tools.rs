@@ -39,8 +39,10 @@ pub fn copy_for_others(program: &Path) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a directory");
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
     let copy = directory.path().join("program");
-    fs::copy(program, &copy).expect("copy the program");
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("chmod");
+    // By another process: while this one has the copy open for writing, a test in another thread may fork, and until its
+    // child has called execve(2), which closes the descriptor, nobody can run the copy ("Text file busy").
+    let done = Command::new("install").arg("--mode=755").args([program, &copy]).status().expect("install(1)");
+    assert!(done.success(), "copy the program: {done}");
     (directory, copy)
 }
 
