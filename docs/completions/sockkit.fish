@@ -87,7 +87,7 @@ complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l unix-dgram -
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l unix-seqpacket -d 'Connect: Unix-domain socket with a connection that keeps message boundaries' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -s m -l message -d 'Send this instead of stdin; may be repeated' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l expect -d 'Wait for an answer that contains this before the next message; else exit 1. May be repeated' -r
-complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l expect-regex -d 'The same with a regular expression, in the syntax of Rust\'s regex crate; ^ and $ are the ends of lines' -r
+complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l expect-regex -d 'The same with a regular expression over bytes, in the syntax of Rust\'s regex crate; ^ and $ are the ends of lines, and . \\d \\w \\s (?i) know ASCII only' -r
 complete -c sockkit -n "__fish_sockkit_using_subcommand connect" -l framing -d 'Where messages are cut in stdin and joined on stdout [default: line; streams: raw for stdin, line for -m]' -r -f -a "line\t'One line a message'
 nul\t'A zero byte ends a message'
 length\t'Four bytes, big-endian, tell the length of the message behind them'

@@ -16,6 +16,7 @@ mod events;
 mod exchange;
 mod features;
 mod fixed;
+mod math;
 mod message;
 mod outbox;
 mod signal;

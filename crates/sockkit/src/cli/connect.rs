@@ -176,7 +176,8 @@ impl Args for Expectations {
             .long("expect-regex")
             .value_name("RE")
             .help(
-                "The same with a regular expression, in the syntax of Rust's regex crate; ^ and $ are the ends of lines",
+                "The same with a regular expression over bytes, in the syntax of Rust's regex crate; ^ and $ are the ends \
+                 of lines, and . \\d \\w \\s (?i) know ASCII only",
             )
             .value_parser(|text: &str| regex(text).map_err(|error| error.to_string()));
         [text, regex].into_iter().fold(command, |command, arg| {
@@ -211,9 +212,10 @@ impl FromArgMatches for Expectations {
 }
 
 /// ^ and $ match at the ends of lines, LF or CR LF: on a stream the line end is part of the answer, elsewhere it may be,
-/// and `^abc$` has to mean the same.
+/// and `^abc$` has to mean the same. What a peer says is bytes, and need not be UTF-8: `.` is any of them, and `\xff` that
+/// one.
 pub(crate) fn regex(text: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(text).multi_line(true).crlf(true).build()
+    RegexBuilder::new(text).multi_line(true).crlf(true).unicode(false).build()
 }
 
 #[cfg(test)]
@@ -234,5 +236,15 @@ mod tests {
         });
         assert_eq!(shown.collect::<Vec<_>>(), ["/^1/", "2", "/3/", "-4"]);
         assert_eq!(args.message, ["a", "-b"]);
+    }
+
+    #[test]
+    fn a_regular_expression_is_one_over_bytes() {
+        let matches = |pattern: &str, reply: &[u8]| regex(pattern).unwrap().is_match(reply);
+        assert!(matches(r"^\d+ (?i:OK)$", b"200 ok\r\n"));
+        assert!(matches(r"^a.\xffb$", b"a\xfe\xffb"), "a byte each, whatever it is");
+        assert!(!matches("^a.b$", "aüb".as_bytes()), "two bytes");
+        assert!(matches("^grüß(e|en)$", "grüßen\n".as_bytes()), "text of any kind stands for its bytes");
+        assert!(regex("[äü]").is_err(), "which of the four bytes?");
     }
 }
