@@ -3,16 +3,19 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{Pid, mkfifo};
 
 use sockkit_tests::{
-    PATIENCE, Peer, Server, copy_for_others, need_tool, skip, strace_works, wait_for_exit, wait_until,
+    PATIENCE, Peer, Server, copy_for_others, holds_within, need_tool, skip, strace_works, wait_for_exit,
+    wait_until,
 };
 
 use crate::{SOCKKIT, parts};
@@ -339,6 +342,37 @@ fn t107_a_stdout_that_is_closed_from_the_start() {
             output.status
         );
         assert!(!path.exists(), "the path stays behind");
+    }
+}
+
+/// Who is started without stdin, stdout or stderr has /dev/null there. Else a socket would have the number of stdout, and
+/// its peer would get what is printed.
+#[test]
+fn standard_descriptors_that_are_missing_are_made_up_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("s");
+    for (closed, numbers) in [("<&-", &[0][..]), (">&-", &[1]), ("2>&-", &[2]), ("<&- >&- 2>&-", &[0, 1, 2])]
+    {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!(r#"exec "$0" serve --duration 20s --unix "$1" {closed}"#)]);
+        let mut child = shell
+            .arg(SOCKKIT.path())
+            .arg(&path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start");
+        let is_there = holds_within(PATIENCE, || UnixStream::connect(&path).is_ok());
+        let link = |number| std::fs::read_link(format!("/proc/{}/fd/{number}", child.id()));
+        let links: Vec<_> = numbers.iter().map(link).collect();
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("signal it");
+        let status = wait_for_exit(&mut child, PATIENCE);
+        let _ = child.kill();
+        assert!(is_there, "{closed}: no server");
+        assert_eq!(status.and_then(|status| status.code()), Some(0), "{closed}");
+        for link in links {
+            assert_eq!(link.expect("a descriptor"), Path::new("/dev/null"), "{closed}");
+        }
     }
 }
 

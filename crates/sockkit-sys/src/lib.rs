@@ -12,6 +12,7 @@ mod address;
 mod batch;
 mod call;
 mod control;
+mod entry;
 mod events;
 mod exchange;
 mod features;
@@ -28,6 +29,8 @@ mod write;
 
 pub use address::{SockAddr, UNIX_PATH_MAX, UnixName};
 pub use batch::{Ancillary, Batch, Datagram, SendFailure, WayBack};
+#[doc(hidden)]
+pub use entry::begin;
 pub use events::{Events, Ready};
 pub use exchange::Messages;
 pub use features::Features;

@@ -1,7 +1,6 @@
 //! Exit codes: one table, for scripts.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use anyhow::Error;
 use nix::sys::signal::{Signal, raise};
@@ -69,30 +68,30 @@ impl std::fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 /// Prints the error, if there is one, as one line on stderr, and picks the code from the table.
-pub(crate) fn code(result: Result<(), Error>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
+pub(crate) fn code(result: Result<(), Error>) -> u8 {
+    let Err(error) = result else { return 0 };
     if let Some(words) = error.downcast_ref::<clap::Error>() {
         return printed(words);
     }
     if is_closed_stdout(&error) {
-        return ExitCode::SUCCESS;
+        return 0;
     }
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         // Nobody handles it, so this does not return.
         let _ = raise(interrupted.0);
-        return ExitCode::from(interrupted.code());
+        return interrupted.code();
     }
     // Nothing is left to tell it to when stderr is closed too.
     let _ = writeln!(io::stderr(), "sockkit: {}", line(&error));
-    ExitCode::from(number(&error))
+    number(&error)
 }
 
 /// Prints what is wrong with the command line, or the help that was asked for. Help that could not be written is no
 /// success.
-fn printed(words: &clap::Error) -> ExitCode {
+fn printed(words: &clap::Error) -> u8 {
     match words.print() {
         Err(error) if !words.use_stderr() => code(Err(not_written(&error))),
-        _ => ExitCode::from(u8::try_from(words.exit_code()).unwrap_or(2)),
+        _ => u8::try_from(words.exit_code()).unwrap_or(2),
     }
 }
 
