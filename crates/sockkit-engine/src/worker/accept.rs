@@ -205,8 +205,8 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let Gate { post, cuts_reads, .. } = &self.gates[index];
         let unread = post.is_unread();
         let token = Token::Connection(slot).pack();
-        if let (Framing::Stream, false, Some(ring)) = (peer.framing(), unread, &mut self.ring) {
-            return Ok(Way::Ringed(ring.adopt(socket, token), Stream::default()));
+        if let (Framing::Stream, false, Some(lookout)) = (peer.framing(), unread, &mut self.lookout) {
+            return Ok(Way::Ringed(lookout.ring.adopt(socket, token), Stream::default()));
         }
         let mut polled = Polled::new(socket, unread, *cuts_reads);
         if self.takes_direct() {
