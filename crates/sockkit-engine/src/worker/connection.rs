@@ -192,8 +192,9 @@ impl<S: Service, K: Kit> Worker<S, K> {
                 if is_cut {
                     reset(&lookout.ring.fd(line));
                 }
+                let closes = lookout.ring.closes();
                 lookout.ring.retire(line);
-                lookout.ring.has_closed()
+                lookout.ring.closes() > closes
             }
             (Way::Ringed(..), None) => false,
         };

@@ -94,7 +94,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
     /// Waits for so many completions, and deals with those that there are. Answers whether epoll has something to tell.
     fn round_of_ring(&mut self, wanted: u32) -> Result<bool, Error> {
         let Some(Lookout { ring, .. }) = &mut self.lookout else { return Ok(false) };
-        let before = ring.enters();
+        let (enters, closes) = (ring.enters(), ring.closes());
         ring.enter(wanted).map_err(|error| Error::io("wait on", "an io_uring", &error))?;
         self.now = self.shared.clock.now();
         let mut told = false;
@@ -109,11 +109,12 @@ impl<S: Service, K: Kit> Worker<S, K> {
         }
         // Last, because only now is it known which chunks are free.
         self.go_on_with_carried();
-        if self.lookout.as_mut().is_some_and(|lookout| lookout.ring.has_closed()) {
+        let Some(Lookout { ring, .. }) = &self.lookout else { return Ok(told) };
+        let (calls, is_closed) = (ring.enters() - enters, ring.closes() > closes);
+        self.counters().system_calls.add(calls);
+        if is_closed {
             self.wake_gates();
         }
-        let calls = self.lookout.as_ref().map_or(0, |lookout| lookout.ring.enters() - before);
-        self.counters().system_calls.add(calls);
         Ok(told)
     }
 }
