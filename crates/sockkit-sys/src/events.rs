@@ -61,40 +61,17 @@ impl Events {
     fn call(&mut self, epoll: BorrowedFd<'_>, timeout: Option<Duration>, fine: bool) -> io::Result<usize> {
         let (fd, most) = (epoll.as_raw_fd(), self.raw.len().min(i32::MAX as usize) as libc::c_int);
         let no_mask: *const libc::sigset_t = ptr::null();
-        // Both by number: see `send`.
-        let found = if fine {
-            // "a pointer to a timespec; NULL means that the call can block indefinitely"
-            let spec = timeout.map(timespec);
-            let spec = spec.as_ref().map_or(ptr::null(), ptr::from_ref);
-            // SAFETY: the array has room for `most` events; the timespec, if any, outlives the call. The sizes are those
-            // of what is pointed at, and a null mask changes none.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_epoll_pwait2,
-                    fd,
-                    self.raw.as_mut_ptr(),
-                    most,
-                    spec,
-                    no_mask,
-                    size_of::<u64>(),
-                )
-            }
-        } else {
-            let millis = timeout.map_or(-1, |timeout| {
-                timeout.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as libc::c_int
-            });
-            // SAFETY: as above, but for the time.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_epoll_pwait,
-                    fd,
-                    self.raw.as_mut_ptr(),
-                    most,
-                    millis,
-                    no_mask,
-                    size_of::<u64>(),
-                )
-            }
+        let spec = timeout.filter(|_| fine).map(timespec);
+        let (number, time) = match &spec {
+            Some(spec) => (libc::SYS_epoll_pwait2, ptr::from_ref(spec).expose_provenance() as libc::c_long),
+            None => (libc::SYS_epoll_pwait, timeout.map_or(-1, millis).into()),
+        };
+        // By number: see `send`.
+        // SAFETY: the array has room for `most` events. The time is a number for the one call, and for the other the address
+        // of a timespec that outlives it. The size is that of a mask, and a null mask changes none.
+        let found = unsafe {
+            let events = self.raw.as_mut_ptr();
+            libc::syscall(number, fd, events, most, time, no_mask, size_of::<u64>())
         };
         if found >= 0 {
             return Ok(found as usize);
@@ -135,6 +112,11 @@ impl std::fmt::Debug for Events {
 /// than the call. A wait has no `EPERM` of its own.
 fn is_lack(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
+}
+
+/// Rounded up, and no more than the call can be told.
+fn millis(duration: Duration) -> libc::c_int {
+    duration.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as libc::c_int
 }
 
 fn timespec(duration: Duration) -> libc::timespec {

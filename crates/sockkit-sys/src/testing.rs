@@ -2,8 +2,10 @@
 
 use std::io;
 use std::mem;
+use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// Held by a test that counts descriptors or makes pipes: others run beside it in the same process.
 pub(crate) static PIPES: Mutex<()> = Mutex::new(());
@@ -13,6 +15,13 @@ pub(crate) fn open_descriptors() -> usize {
     let entries = std::fs::read_dir("/proc/self/fd").unwrap();
     let is_pipe = |link: std::path::PathBuf| link.to_string_lossy().starts_with("pipe:");
     entries.filter(|entry| std::fs::read_link(entry.as_ref().unwrap().path()).is_ok_and(is_pipe)).count()
+}
+
+/// A socket that is bound, and whose receives do not wait for ever.
+pub(crate) fn udp() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket
 }
 
 /// Sends a message and, with it, the reading end of a pipe, which is then closed here.

@@ -205,8 +205,8 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let Gate { post, cuts_reads, .. } = &self.gates[index];
         let unread = post.is_unread();
         let token = Token::Connection(slot).pack();
-        if let (Framing::Stream, false, Some(ring)) = (peer.framing(), unread, &mut self.ring) {
-            return Ok(Way::Ringed(ring.adopt(socket, token), Stream::default()));
+        if let (Framing::Stream, false, Some(lookout)) = (peer.framing(), unread, &mut self.lookout) {
+            return Ok(Way::Ringed(lookout.ring.adopt(socket, token), Stream::default()));
         }
         let mut polled = Polled::new(socket, unread, *cuts_reads);
         if self.takes_direct() {
@@ -262,6 +262,78 @@ impl<S: Service, K: Kit> Worker<S, K> {
                 self.gates[index].rests_until = Some(self.now);
                 self.reopen_gate(index);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixStream};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use sockkit_core::{Options, Target, listen};
+    use sockkit_sys::Events;
+
+    use super::super::EVENTS;
+    use super::super::ring::Lookout;
+    use super::*;
+    use crate::counters::EndReason;
+    use crate::faults::Undisturbed;
+    use crate::server::{Seat, Shared};
+    use crate::services::Builtin;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Who waits at a listener that rests, for longer than anybody waits here, is served as soon as another one has left
+    /// or is given up; the latter takes a ring some more rounds.
+    #[test]
+    fn whoever_leaves_wakes_a_listener_that_rests() {
+        for (by_ring, is_given_up) in [(false, false), (false, true), (true, false), (true, true)] {
+            if by_ring && let Err(error) = Lookout::new() {
+                eprintln!("skipped: no io_uring: {error}");
+                continue;
+            }
+            let name = format!("sockkit-accept-{by_ring}-{is_given_up}-{}", std::process::id());
+            let target: Target = format!("unix:@{name}").parse().unwrap();
+            let listener = listen(&target, &Options::default()).unwrap();
+            let (shared, (started, _)) = (Arc::new(Shared::without_listeners()), mpsc::channel());
+            let posts = vec![Post { listener, service: Arc::new(Builtin::Echo) }];
+            let seat = Seat { shared: Arc::clone(&shared), index: 0, posts, started };
+            let address = SocketAddr::from_abstract_name(name).unwrap();
+            let connect = || UnixStream::connect_addr(&address).unwrap();
+            let first = connect();
+            let (rests, rested) = mpsc::channel();
+            let worker = thread::spawn(move || {
+                let ring = by_ring.then(|| Lookout::new().unwrap());
+                let mut worker = Worker::new(seat, Undisturbed, ring).unwrap();
+                worker.round(&mut Events::new(EVENTS), Some(PATIENCE)).unwrap();
+                assert_eq!(worker.connections.len(), 1);
+                // As if there were no descriptor for the next one.
+                worker.gates[0].rest = 100 * PATIENCE;
+                worker.rest_gate(0);
+                if is_given_up {
+                    worker.end(0, EndReason::IdleTimeout);
+                }
+                rests.send(()).unwrap();
+                worker.serve()
+            });
+            rested.recv().unwrap();
+            let mut second = connect();
+            second.set_read_timeout(Some(PATIENCE)).unwrap();
+            second.write_all(b"let me in").unwrap();
+            drop(first);
+            let mut answer = [0; 9];
+            let outcome = second.read_exact(&mut answer).map(|()| answer);
+            shared.raise(Stage::Aborting);
+            worker.join().unwrap().unwrap();
+            assert_eq!(
+                &outcome.expect("an echo"),
+                b"let me in",
+                "by ring: {by_ring}, given up: {is_given_up}"
+            );
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::os::fd::AsFd;
 
 use nix::sys::socket::{setsockopt, sockopt};
-use sockkit_sys::{Completion, Line, Ring};
+use sockkit_sys::{Completion, Line};
 
 use super::polled::{Polled, Ready};
-use super::ring::{Plug, Stream};
+use super::ring::{Lookout, Stream};
 use super::turn::Turn;
 use super::{Token, Worker};
 use crate::counters::EndReason;
@@ -49,8 +49,8 @@ impl<S: Service, Q: Outbox> Connection<S, Q> {
     }
 
     /// Whether a turn would be in vain: on a ring, what is left to do takes a large chunk.
-    pub(super) fn waits_for_chunk(&self, ring: Option<&Ring>) -> bool {
-        matches!(self.way, Way::Ringed(..)) && ring.is_some_and(|ring| !ring.has_vacant())
+    pub(super) fn waits_for_chunk(&self, lookout: Option<&Lookout>) -> bool {
+        matches!(self.way, Way::Ringed(..)) && lookout.is_some_and(|lookout| !lookout.ring.has_vacant())
     }
 
     /// Whether it is asked in every round, so that it need not be carried to the next one.
@@ -68,7 +68,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let (shared, turn_began) = (&self.shared, self.now);
         let mut books =
             Books { limits: &shared.limits, counters: &shared.counters[self.index], now: self.now };
-        let turn = match (&mut connection.way, &mut self.ring) {
+        let turn = match (&mut connection.way, &mut self.lookout) {
             (Way::Polled(polled), _) => {
                 polled.note(ready);
                 if connection.carried {
@@ -77,8 +77,8 @@ impl<S: Service, K: Kit> Worker<S, K> {
                 let received_at = || K::received_at(shared.clock, turn_began);
                 polled.turn(&mut connection.peer, &mut self.scratch, received_at, &mut books)
             }
-            (&mut Way::Ringed(line, ref mut stream), Some(ring)) => {
-                stream.go_on(&mut connection.peer, &mut Plug { ring, line }, &books)
+            (&mut Way::Ringed(line, ref mut stream), Some(lookout)) => {
+                stream.go_on(&mut connection.peer, &mut lookout.plug(line), &books)
             }
             (Way::Ringed(..), None) => return,
         };
@@ -88,19 +88,22 @@ impl<S: Service, K: Kit> Worker<S, K> {
 
     /// Something has become of an operation on a connection.
     pub(super) fn completed(&mut self, slot: usize, completion: Completion) {
-        let (Some(connection), Some(ring)) = (self.connections.get_mut(slot), &mut self.ring) else { return };
+        let (Some(connection), Some(lookout)) = (self.connections.get_mut(slot), &mut self.lookout) else {
+            return;
+        };
         let &mut Way::Ringed(line, ref mut stream) = &mut connection.way else { return };
         let held = connection.peer.held();
         let shared = &self.shared;
         let books = Books { limits: &shared.limits, counters: &shared.counters[self.index], now: self.now };
-        let turn = stream.completed(completion, &mut connection.peer, &mut Plug { ring, line }, &books);
+        let turn = stream.completed(completion, &mut connection.peer, &mut lookout.plug(line), &books);
         self.conclude(slot, held, turn);
     }
 
     /// The server ends: what has come on a connection is answered, and then it is ended.
     pub(super) fn drain(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let (&mut Way::Ringed(line, ref mut stream), Some(ring)) = (&mut connection.way, &mut self.ring)
+        let (&mut Way::Ringed(line, ref mut stream), Some(lookout)) =
+            (&mut connection.way, &mut self.lookout)
         else {
             connection.peer.drain();
             return self.turn(slot, Ready::CARRIED);
@@ -108,7 +111,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let held = connection.peer.held();
         let shared = &self.shared;
         let books = Books { limits: &shared.limits, counters: &shared.counters[self.index], now: self.now };
-        let turn = stream.drain(&mut connection.peer, &mut Plug { ring, line }, &books);
+        let turn = stream.drain(&mut connection.peer, &mut lookout.plug(line), &books);
         self.conclude(slot, held, turn);
     }
 
@@ -170,12 +173,12 @@ impl<S: Service, K: Kit> Worker<S, K> {
         self.held -= peer.held();
         let shared = &self.shared;
         let books = Books { limits: &shared.limits, counters: &shared.counters[self.index], now: self.now };
-        if let (&mut Way::Ringed(line, ref mut stream), Some(ring)) = (&mut way, &mut self.ring) {
-            stream.abandon(&mut peer, &mut Plug { ring, line }, &books);
+        if let (&mut Way::Ringed(line, ref mut stream), Some(lookout)) = (&mut way, &mut self.lookout) {
+            stream.abandon(&mut peer, &mut lookout.plug(line), &books);
         }
         let is_cut = peer.close(reason, shared, &books);
         books.counters.system_calls.add(1 + u64::from(is_cut));
-        let is_closed = match (way, &mut self.ring) {
+        let is_closed = match (way, &mut self.lookout) {
             (Way::Polled(polled), _) => {
                 if polled.direct {
                     self.direct.retain(|&other| other != slot);
@@ -185,12 +188,13 @@ impl<S: Service, K: Kit> Worker<S, K> {
                 }
                 true
             }
-            (Way::Ringed(line, _), Some(ring)) => {
+            (Way::Ringed(line, _), Some(lookout)) => {
                 if is_cut {
-                    reset(&ring.fd(line));
+                    reset(&lookout.ring.fd(line));
                 }
-                ring.retire(line);
-                ring.has_closed()
+                let closes = lookout.ring.closes();
+                lookout.ring.retire(line);
+                lookout.ring.closes() > closes
             }
             (Way::Ringed(..), None) => false,
         };

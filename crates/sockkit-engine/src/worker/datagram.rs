@@ -53,8 +53,7 @@ pub(super) struct Datagrams<S, D> {
     internet: Option<Batch>,
     unix: Option<Batch>,
     rate: RateLimit,
-    late: Late,
-    detour: D,
+    apart: Apart<D>,
     features: Features,
     pub(super) armed: Armed,
     /// When datagrams were last received.
@@ -90,8 +89,7 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
             internet: has(false).then(|| batch(INTERNET, ancillary).joining(features.segments(1))),
             unix: has(true).then(|| batch(UNIX, Ancillary::None)),
             rate: RateLimit::new(remote, local),
-            late: Late::default(),
-            detour,
+            apart: Apart { late: Late::default(), detour },
             features,
             armed: Armed::default(),
             last_turn: 0,
@@ -131,7 +129,7 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
 
     /// When to try again the answers for which their peers had no room.
     pub(super) fn next_retry(&self) -> Option<Nanos> {
-        self.late.next_try().into_iter().chain(self.detour.next_at()).min()
+        self.apart.next_at()
     }
 
     /// Whether nothing waits to be sent.
@@ -142,37 +140,16 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
     /// Reads and answers one batch.
     fn turn(&mut self, index: usize, wait: Wait, books: &Books<'_>) -> Turn {
         let socket = &mut self.sockets[index];
-        let unix = is_unix(&socket.post);
-        let batch = if unix { &mut self.unix } else { &mut self.internet };
+        let batch = if is_unix(&socket.post) { &mut self.unix } else { &mut self.internet };
         let Some(batch) = batch else { return Turn::Empty };
-        let fd = socket.post.listener.as_fd();
         let wanted = books.shared.admission.claim(socket.appetite.size as u64) as usize;
-        let received = match wait {
-            _ if wanted == 0 => Ok(0),
-            Wait::No | Wait::Never(_) => {
-                books.counters.system_calls.add(1);
-                batch.receive(fd, wanted)
-            }
-            Wait::ForOne => socket.vigil.keep(batch, fd, wanted, &books.counters.system_calls),
-        };
-        let count = *received.as_ref().unwrap_or(&0);
-        // What ends a wait: on an internet socket nothing else has no source, on a Unix socket only an empty datagram of
-        // somebody who has no name.
-        let is_phantom = |batch: &mut Batch, slot| {
-            !batch.source(slot).is_named()
-                && (!unix || batch.datagram(slot).length == 0 && books.shared.stage() > Stage::Serving)
-        };
-        let came = (0..count).filter(|&slot| !is_phantom(batch, slot)).count();
-        if books.shared.admission.settle(wanted as u64, came as u64) {
-            books.shared.raise(Stage::Full);
-        }
-        match received {
+        let count = match Self::receive(socket, batch, wanted, wait, books) {
             Ok(0) => return Turn::Empty,
+            Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Turn::Empty,
             // An error that was pending (ECONNREFUSED of an earlier answer), which is gone now; or a lack of memory.
             Err(_) => return Turn::Failed,
-            Ok(_) => {}
-        }
+        };
         // Only now: the wait may have been long.
         let now = match wait {
             Wait::Never(now) if !D::IS_TIMED => now,
@@ -180,63 +157,57 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
         };
         let wall = socket.post.service.tells_time().then(SystemTime::now);
         let desk = Desk { books, now, wall };
-        self.last_turn = desk.now;
-        socket.appetite.learn(count, wanted, batch.slots());
-        if count == batch.slots() && socket.may_coalesce {
-            // Not before: room for what the kernel tells then makes the receive of a single datagram slower.
-            socket.may_coalesce = false;
-            if self.features.coalesce(fd) {
-                batch.make_room();
-            }
-        }
+        self.last_turn = now;
+        socket.learn(count, wanted, batch, self.features);
         let mut turn = if count == wanted { Turn::MayHaveMore } else { Turn::Empty };
         for slot in 0..count {
-            if is_phantom(batch, slot) {
+            if socket.is_phantom(batch, slot, books.shared) {
                 // No datagram: the socket was shut down to end a wait, and this is how it says that it is empty. One
                 // that came in that moment can still be behind it.
                 turn = Turn::Empty;
                 continue;
             }
             let verdict = desk.judge(&*socket.post.service, batch.datagram(slot), &mut self.rate);
-            let Verdict::Answer(length) = verdict else { continue };
-            match self.detour.take(batch, slot, length, index, desk.now) {
-                Taken::No => {}
-                Taken::Yes => continue,
-                Taken::Lost(reason) => {
-                    books.drop(reason);
-                    continue;
-                }
-            }
-            if !self.late.is_empty() && self.late.has(index, batch.source(slot)) {
-                let Datagram { source, buffer, .. } = batch.datagram(slot);
-                if !self.late.keep(index, source, &buffer[..length], desk.now) {
-                    books.drop(DropReason::SendQueueFull);
-                }
-            } else {
-                batch.answer(slot, length);
+            if let Verdict::Answer(length) = verdict {
+                self.apart.queue(batch, slot, length, index, &desk);
             }
         }
-        let late = &mut self.late;
-        let sent = batch.send(fd, |SendFailure { to, payload, error, .. }| match errno(&error) {
-            Errno::EAGAIN if unix && late.keep(index, to, payload, desk.now) => {}
-            _ => books.drop(reason_of(&error)),
-        });
-        books.counters.system_calls.add(sent.calls as u64);
-        books.answered(sent.messages, sent.bytes);
-        if let Some(error) = batch.refusal() {
-            let listener = &socket.post.listener.url();
-            books.shared.observer.event(&Event::SegmentsRefused { listener, error: &error });
-        }
-        self.depart(books, desk.now);
+        self.apart.send_others(batch, socket, index, &desk);
+        self.depart(books, now);
         turn
+    }
+
+    /// Receives up to `wanted` datagrams, which have been claimed, and settles how many came.
+    fn receive(
+        socket: &mut Socket<S>,
+        batch: &mut Batch,
+        wanted: usize,
+        wait: Wait,
+        books: &Books<'_>,
+    ) -> io::Result<usize> {
+        let (fd, calls) = (socket.post.listener.as_fd(), &books.counters.system_calls);
+        let received = match wait {
+            _ if wanted == 0 => Ok(0),
+            Wait::No | Wait::Never(_) => {
+                calls.add(1);
+                batch.receive(fd, wanted)
+            }
+            Wait::ForOne => socket.vigil.keep(batch, fd, wanted, calls),
+        };
+        let count = *received.as_ref().unwrap_or(&0);
+        let came = (0..count).filter(|&slot| !socket.is_phantom(batch, slot, books.shared)).count();
+        if books.shared.admission.settle(wanted as u64, came as u64) {
+            books.shared.raise(Stage::Full);
+        }
+        received
     }
 
     /// Sends the answers that leave on their own and are due.
     fn depart(&mut self, books: &Books<'_>, now: Nanos) {
-        while let Some(departure) = self.detour.next(now) {
+        while let Some(departure) = self.apart.detour.next(now) {
             let Departure { socket, way, payload, origin, marks, .. } = &departure;
             let post = &self.sockets[*socket].post;
-            let outcome = match self.late.has(*socket, way.to()) {
+            let outcome = match self.apart.late.has(*socket, way.to()) {
                 true => Err(io::ErrorKind::WouldBlock.into()),
                 false => {
                     books.counters.system_calls.add(1);
@@ -250,7 +221,7 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
                 }
                 Err(_) if *origin == Origin::Copy => {}
                 Err(error) if is_unix(post) && error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.late.keep(*socket, way.to(), payload, now) {
+                    if self.apart.late.keep(*socket, way.to(), payload, now) {
                         marks.each().for_each(|fault| books.counters.faults.add(fault, 1));
                     } else {
                         books.drop(DropReason::SendQueueFull);
@@ -264,7 +235,7 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
     /// Tries the answers again for which there was no room.
     fn retry(&mut self, books: &Books<'_>, now: Nanos) {
         let sockets = &self.sockets;
-        let calls = self.late.retry(
+        let calls = self.apart.late.retry(
             now,
             |index| sockets[index].post.listener.as_fd(),
             |fate| match fate {
@@ -292,6 +263,79 @@ impl<S: Service, D: Detour> Datagrams<S, D> {
             counters.receive_queue_overflow.add(u64::from(overflow.wrapping_sub(socket.overflow)));
             socket.overflow = overflow;
         }
+    }
+}
+
+impl<S: Service> Socket<S> {
+    /// Whether this is no datagram but what ends a wait: on an internet socket nothing else has no source, on a Unix socket
+    /// only an empty datagram of somebody who has no name.
+    fn is_phantom(&self, batch: &mut Batch, slot: usize, shared: &Shared) -> bool {
+        !batch.source(slot).is_named()
+            && (!is_unix(&self.post) || batch.datagram(slot).length == 0 && shared.stage() > Stage::Serving)
+    }
+
+    /// So many came of those that were wanted.
+    fn learn(&mut self, count: usize, wanted: usize, batch: &mut Batch, features: Features) {
+        self.appetite.learn(count, wanted, batch.slots());
+        if count == batch.slots() && self.may_coalesce {
+            // Not before: room for what the kernel tells then makes the receive of a single datagram slower.
+            self.may_coalesce = false;
+            if features.coalesce(self.post.listener.as_fd()) {
+                batch.make_room();
+            }
+        }
+    }
+}
+
+/// Answers that leave apart from their batch.
+struct Apart<D> {
+    /// Those for which their peers had no room.
+    late: Late,
+    detour: D,
+}
+
+impl<D: Detour> Apart<D> {
+    /// When to try the next ones.
+    fn next_at(&self) -> Option<Nanos> {
+        self.late.next_try().into_iter().chain(self.detour.next_at()).min()
+    }
+
+    /// Queues an answer in its batch, unless it is one that leaves apart from it: also behind such a one to the same peer.
+    fn queue(&mut self, batch: &mut Batch, slot: usize, length: usize, index: usize, desk: &Desk<'_>) {
+        match self.detour.take(batch, slot, length, index, desk.now) {
+            Taken::No => {}
+            Taken::Yes => return,
+            Taken::Lost(reason) => return desk.books.drop(reason),
+        }
+        if self.late.is_empty() || !self.late.has(index, batch.source(slot)) {
+            return batch.answer(slot, length);
+        }
+        let Datagram { source, buffer, .. } = batch.datagram(slot);
+        if !self.late.keep(index, source, &buffer[..length], desk.now) {
+            desk.books.drop(DropReason::SendQueueFull);
+        }
+    }
+
+    /// Sends the answers that are queued in a batch.
+    fn send_others<S>(&mut self, batch: &mut Batch, socket: &Socket<S>, index: usize, desk: &Desk<'_>) {
+        let (late, books, post) = (&mut self.late, desk.books, &socket.post);
+        let sent = batch.send(post.listener.as_fd(), |SendFailure { to, payload, error, .. }| {
+            let is_full = errno(&error) == Errno::EAGAIN && is_unix(post);
+            if !(is_full && late.keep(index, to, payload, desk.now)) {
+                books.drop(reason_of(&error));
+            }
+        });
+        books.counters.system_calls.add(sent.calls as u64);
+        books.answered(sent.messages, sent.bytes);
+        if let Some(error) = batch.refusal() {
+            let listener = &post.listener.url();
+            books.shared.observer.event(&Event::SegmentsRefused { listener, error: &error });
+        }
+    }
+
+    /// Forgets all of them: how many there were.
+    fn give_up(&mut self) -> usize {
+        self.late.give_up() + self.detour.give_up()
     }
 }
 
@@ -513,7 +557,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
         for index in 0..datagrams.sockets.len() {
             datagrams.count_overflow(index, counters, self.now);
         }
-        let given_up = datagrams.late.give_up() + datagrams.detour.give_up();
+        let given_up = datagrams.apart.give_up();
         counters.messages.dropped(DropReason::Shutdown, given_up as u64);
     }
 

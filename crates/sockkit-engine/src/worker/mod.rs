@@ -28,7 +28,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use slab::Slab;
 use sockkit_core::{Error, Session};
-use sockkit_sys::{Events, Line, Ring};
+use sockkit_sys::Events;
 
 use crate::clock::{NEVER, Nanos, nanos};
 use crate::counters::{Counters, EndReason};
@@ -100,15 +100,15 @@ fn serve_by_ring_or<S: Service>(
         return EpollEngine::serve(seat);
     }
     match Lookout::new() {
-        Ok(lookout) => serve(seat, Undisturbed, Some(lookout)),
+        Ok(ring) => serve(seat, Undisturbed, Some(ring)),
         Err(error) => otherwise(seat, error),
     }
 }
 
 /// Serves, with the connections that are streams on the ring if there is one.
-fn serve<S: Service, K: Kit>(seat: Seat<S>, kit: K, lookout: Option<Lookout>) -> Result<(), Error> {
+fn serve<S: Service, K: Kit>(seat: Seat<S>, kit: K, ring: Option<(Epoll, Lookout)>) -> Result<(), Error> {
     let started = seat.started.clone();
-    let worker = Worker::new(seat, kit, lookout)?;
+    let worker = Worker::new(seat, kit, ring)?;
     // The server may have given up waiting, and then ends us.
     let _ = started.send(());
     worker.serve()
@@ -157,10 +157,8 @@ struct Worker<S: Service, K: Kit> {
     shared: Arc<Shared>,
     index: usize,
     epoll: Epoll,
-    /// On which streams are, if there is one.
-    ring: Option<Ring>,
-    /// The line of the ring that is epoll's.
-    epoll_line: Option<Line>,
+    /// The ring on which streams are, if there is one.
+    lookout: Option<Lookout>,
     gates: Vec<Gate<S>>,
     datagrams: Option<Datagrams<S, K::Detour>>,
     connections: Slab<Connection<S, K::Outbox>>,
@@ -181,11 +179,11 @@ struct Worker<S: Service, K: Kit> {
 }
 
 impl<S: Service, K: Kit> Worker<S, K> {
-    fn new(seat: Seat<S>, mut kit: K, lookout: Option<Lookout>) -> Result<Self, Error> {
+    fn new(seat: Seat<S>, mut kit: K, ring: Option<(Epoll, Lookout)>) -> Result<Self, Error> {
         let fail = |errno: Errno| Error::io("set up", "epoll", &errno.into()).with_advice(EPOLL_ADVICE);
-        let (epoll, ring, epoll_line) = match lookout {
-            Some(Lookout { epoll, ring, line }) => (epoll, Some(ring), Some(line)),
-            None => (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?, None, None),
+        let (epoll, lookout) = match ring {
+            Some((epoll, lookout)) => (epoll, Some(lookout)),
+            None => (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(fail)?, None),
         };
         let wake = EpollEvent::new(EpollFlags::EPOLLIN, Token::Wake.pack());
         epoll.add(seat.shared.wake(seat.index), wake).map_err(fail)?;
@@ -204,8 +202,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
             shared: seat.shared,
             index: seat.index,
             epoll,
-            ring,
-            epoll_line,
+            lookout,
             connections: Slab::new(),
             kit,
             deadlines: Deadlines::default(),
@@ -233,7 +230,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
             self.serve_alone()?;
         } else if self.shared.spin {
             self.serve_spinning()?;
-        } else if self.ring.is_some() {
+        } else if self.lookout.is_some() {
             self.serve_by_ring()?;
         }
         let mut events = Events::new(EVENTS);
@@ -274,7 +271,7 @@ impl<S: Service, K: Kit> Worker<S, K> {
         let mut slots = std::mem::take(&mut self.carried);
         for slot in slots.drain(..) {
             let Some(connection) = self.connections.get_mut(slot) else { continue };
-            if connection.waits_for_chunk(self.ring.as_ref()) {
+            if connection.waits_for_chunk(self.lookout.as_ref()) {
                 self.carried.push(slot);
             } else {
                 connection.carried = false;

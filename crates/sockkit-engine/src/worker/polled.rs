@@ -252,13 +252,7 @@ impl Polled {
             count += usize::from(received.is_ok());
             match received {
                 Ok(Received::Message(length)) => {
-                    if peer.framing() == Framing::Stream && length < size && !self.read_to_the_end {
-                        // A short read has emptied the socket (epoll(7), question 9).
-                        self.readable = false;
-                    }
-                    if self.unread && !self.direct && length >= FLOW {
-                        self.await_much(true, books.counters);
-                    }
+                    self.measure(peer, length, size, books.counters);
                     *budget = budget.saturating_sub(length.max(1));
                     books.now = clock();
                     match self.unread {
@@ -288,6 +282,23 @@ impl Polled {
             self.appetite.learn(count, wanted, MESSAGES);
         }
         Ok(())
+    }
+
+    /// So many bytes have come, where there was room for `size`: whether there are more, and when to be told of them.
+    fn measure<S: Service, Q: Outbox>(
+        &mut self,
+        peer: &Peer<S, Q>,
+        length: usize,
+        size: usize,
+        counters: &Counters,
+    ) {
+        if peer.framing() == Framing::Stream && length < size && !self.read_to_the_end {
+            // A short read has emptied the socket (epoll(7), question 9).
+            self.readable = false;
+        }
+        if self.unread && !self.direct && length >= FLOW {
+            self.await_much(true, counters);
+        }
     }
 
     /// Data has come: answers it, directly if nothing waits before it.

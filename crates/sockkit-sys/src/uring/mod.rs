@@ -113,10 +113,9 @@ pub struct Ring {
     buffers: ManuallyDrop<Buffers>,
     lines: Lines,
     enters: u64,
+    closes: u64,
     /// Why there is no sense in going on.
     broken: Option<io::Error>,
-    /// Some have been closed since that was last asked.
-    has_closed: bool,
 }
 
 impl Ring {
@@ -146,7 +145,7 @@ impl Ring {
         // what the entries point to is dropped when no operation is under way that could use it.
         unsafe { ring.submitter().register_buf_ring_with_flags(entries, count, GROUP, 0) }?;
         let buffers = ManuallyDrop::new(buffers);
-        Ok(Self { ring, buffers, lines: Lines::default(), enters: 0, broken: None, has_closed: false })
+        Ok(Self { ring, buffers, lines: Lines::default(), enters: 0, closes: 0, broken: None })
     }
 
     /// Gives a descriptor to the ring. `token` is what its completions are told with.
@@ -308,14 +307,14 @@ impl Ring {
         }
     }
 
-    /// Whether a line has been closed since this was last asked: a descriptor has become free.
-    pub fn has_closed(&mut self) -> bool {
-        std::mem::take(&mut self.has_closed)
-    }
-
     /// How often the kernel was entered so far.
     pub fn enters(&self) -> u64 {
         self.enters
+    }
+
+    /// How many lines were closed so far: each has left a descriptor free.
+    pub fn closes(&self) -> u64 {
+        self.closes
     }
 
     fn line(&mut self, line: Line) -> &mut lines::Open {
@@ -324,7 +323,7 @@ impl Ring {
 
     fn close(&mut self, line: Line) {
         self.lines.close(line);
-        self.has_closed = true;
+        self.closes += 1;
     }
 
     fn begin(&mut self, line: Line, op: Op) -> Fd {

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixStream;
 
 use super::*;
@@ -291,6 +292,41 @@ fn what_the_queues_have_no_room_for_is_not_lost() {
     heeded.sort_unstable();
     assert_eq!(bytes, (0..64).collect::<Vec<u8>>());
     assert_eq!(heeded, (0..64).collect::<Vec<u64>>());
+}
+
+/// As where memory stays short. The kernel is asked to take it so often and no more, and the next call says why.
+#[test]
+fn what_the_kernel_never_takes_is_given_up() {
+    let sizes = Sizes { receivers: 2, senders: 1, sending: 1 };
+    if let Err(error) = Ring::new(sizes) {
+        return eprintln!("skipped: no io_uring: {error}");
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut ring, idle) =
+            (Ring::with_queues(sizes, 2, 4).unwrap(), Ring::with_queues(sizes, 2, 4).unwrap());
+        let (line, _peer) = adopt(&mut ring, 1);
+        ring.watch(line, Interest::Readable);
+        ring.heed(line);
+        let number = ring.ring.as_raw_fd();
+        // SAFETY: the number is that of a descriptor which is open; what comes of it is owned by nobody else.
+        let own = unsafe { OwnedFd::from_raw_fd(libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0)) };
+        let exchange = |other: &dyn AsRawFd| {
+            // SAFETY: both are open, and `ring`, which alone uses the number, is then entered by another ring's or again by
+            // its own.
+            assert_eq!(unsafe { libc::dup3(other.as_raw_fd(), number, libc::O_CLOEXEC) }, number);
+        };
+        // Entered by the name of one in which nothing is queued, the kernel takes nothing, and that is no error.
+        exchange(&idle.ring);
+        let before = ring.enters();
+        ring.receive(line, Receive::Always);
+        let tries = ring.enters() - before;
+        let answers = [ring.enter(0), ring.enter(0)].map(|answer| answer.map_err(|error| error.kind()));
+        exchange(&own);
+        tell.send((tries, answers)).unwrap();
+    });
+    let outcome = told.recv_timeout(10 * LAST_WAIT).expect("it is not asked for ever");
+    assert_eq!(outcome, (TRIES as u64, [Err(io::ErrorKind::OutOfMemory), Ok(())]));
 }
 
 /// Urgent data (tcp(7)) cuts a receive short, and what is behind it is told all the same.

@@ -31,7 +31,7 @@ use sockkit_core::Error;
 use sockkit_sys::{Events, Interest, Line, Ring, Sizes};
 
 pub(super) use stream::Stream;
-pub(super) use wire::Plug;
+use wire::Plug;
 
 use super::{EVENTS, Token, Worker};
 use crate::faults::Kit;
@@ -46,17 +46,27 @@ const COMPLETIONS: usize = 4096;
 
 /// What a worker with a ring waits on: the ring, and epoll as one of its lines.
 pub(super) struct Lookout {
-    pub(super) epoll: Epoll,
     pub(super) ring: Ring,
-    pub(super) line: Line,
+    epoll: Line,
 }
 
 impl Lookout {
-    pub(super) fn new() -> io::Result<Self> {
+    /// With the epoll descriptor that it watches.
+    pub(super) fn new() -> io::Result<(Epoll, Self)> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let mut ring = Ring::new(BUFFERS)?;
         let line = ring.adopt(epoll.0.as_fd().try_clone_to_owned()?, Token::Epoll.pack());
-        Ok(Self { epoll, ring, line })
+        Ok((epoll, Self { ring, epoll: line }))
+    }
+
+    /// What a stream on this line works with.
+    pub(super) fn plug(&mut self, line: Line) -> Plug<'_> {
+        Plug { ring: &mut self.ring, line }
+    }
+
+    /// Has it told, once, that epoll has something to tell.
+    fn watch_epoll(&mut self) {
+        self.ring.watch(self.epoll, Interest::Readable);
     }
 }
 
@@ -64,15 +74,15 @@ impl<S: Service, K: Kit> Worker<S, K> {
     /// Serves until the server ends.
     pub(super) fn serve_by_ring(&mut self) -> Result<(), Error> {
         let mut events = Events::new(EVENTS);
-        let (Some(ring), Some(epoll)) = (&mut self.ring, self.epoll_line) else { return Ok(()) };
-        ring.watch(epoll, Interest::Readable);
+        let Some(lookout) = &mut self.lookout else { return Ok(()) };
+        lookout.watch_epoll();
         while !self.is_over() {
             let wanted = u32::from(self.timeout()?.is_none());
             let told = self.round_of_ring(wanted)?;
             if told {
                 self.round(&mut events, Some(Duration::ZERO))?;
-                if let Some(ring) = &mut self.ring {
-                    ring.watch(epoll, Interest::Readable);
+                if let Some(lookout) = &mut self.lookout {
+                    lookout.watch_epoll();
                 }
             } else {
                 self.look_at_deadlines();
@@ -83,13 +93,14 @@ impl<S: Service, K: Kit> Worker<S, K> {
 
     /// Waits for so many completions, and deals with those that there are. Answers whether epoll has something to tell.
     fn round_of_ring(&mut self, wanted: u32) -> Result<bool, Error> {
-        let Some(ring) = &mut self.ring else { return Ok(false) };
-        let before = ring.enters();
+        let Some(Lookout { ring, .. }) = &mut self.lookout else { return Ok(false) };
+        let (enters, closes) = (ring.enters(), ring.closes());
         ring.enter(wanted).map_err(|error| Error::io("wait on", "an io_uring", &error))?;
         self.now = self.shared.clock.now();
         let mut told = false;
         for _ in 0..COMPLETIONS {
-            let Some((token, completion)) = self.ring.as_mut().and_then(Ring::completion) else { break };
+            let Some(lookout) = &mut self.lookout else { break };
+            let Some((token, completion)) = lookout.ring.completion() else { break };
             match Token::unpack(token) {
                 Token::Epoll => told = true,
                 Token::Connection(slot) => self.completed(slot, completion),
@@ -98,11 +109,12 @@ impl<S: Service, K: Kit> Worker<S, K> {
         }
         // Last, because only now is it known which chunks are free.
         self.go_on_with_carried();
-        if self.ring.as_mut().is_some_and(Ring::has_closed) {
+        let Some(Lookout { ring, .. }) = &self.lookout else { return Ok(told) };
+        let (calls, is_closed) = (ring.enters() - enters, ring.closes() > closes);
+        self.counters().system_calls.add(calls);
+        if is_closed {
             self.wake_gates();
         }
-        let calls = self.ring.as_ref().map_or(0, |ring| ring.enters() - before);
-        self.counters().system_calls.add(calls);
         Ok(told)
     }
 }

@@ -1,5 +1,9 @@
 //! What a worker does around its streams, as in `connection.rs` but without descriptors: turns, deadlines, carrying over,
 //! shedding, ends. After every turn, the witness of the connection looks at what has to hold.
+//!
+//! It says that again rather than drive `connection.rs`: the witness looks into the middle of turns and ends, each seed has
+//! limits and books of its own, and to make room for both in a worker that serves would take more than is said twice. What is
+//! said twice is an order of steps. What is decided in them is decided by `Peer` and `Stream`, and these are the real ones.
 
 use std::sync::Arc;
 
