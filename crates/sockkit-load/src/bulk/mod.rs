@@ -53,6 +53,8 @@ struct Pipe {
     only_receives: bool,
     /// Something may be there to be received.
     readable: bool,
+    /// Only of much that is there to be received does the kernel tell.
+    awaits_much: bool,
     /// Behind what can be received is the end.
     hung_up: bool,
     /// The end has come.
@@ -89,6 +91,7 @@ impl<'a> Pipes<'a> {
             blocked: false,
             only_receives: !to_send,
             readable: !to_send,
+            awaits_much: false,
             hung_up: false,
             ended: false,
             moved_ns: 0,

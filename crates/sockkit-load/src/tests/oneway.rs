@@ -1,9 +1,12 @@
 //! One way, and connections that come and go.
 
-use std::sync::Arc;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
+use std::thread;
 
-use sockkit_core::{ErrorKind, Session};
+use sockkit_core::{ErrorKind, Options, Session};
 
 use super::*;
 use crate::Mode;
@@ -77,6 +80,53 @@ fn what_a_peer_sends_by_itself_is_counted() {
             assert_eq!(outcome.bytes, 100 * outcome.messages);
         }
     }
+}
+
+/// Counts what has come, tells when it is so much, and ends the run when it is more.
+struct Listener {
+    heard: u64,
+    much: u64,
+    tell: mpsc::Sender<()>,
+}
+
+impl Observer for Listener {
+    fn every(&self) -> Option<Duration> {
+        Some(Duration::from_millis(10))
+    }
+
+    fn interval(&mut self, interval: &Interval) {
+        self.heard += interval.bytes;
+        if self.heard == self.much {
+            self.tell.send(()).unwrap();
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.heard > self.much
+    }
+}
+
+/// Of a peer in full flow the kernel tells only when much has come, but its last words may be few.
+#[test]
+fn the_little_that_follows_much_is_counted_too() {
+    let (much, little) = (4_000_000, 10);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("tcp://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let (tell, told) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            peer.write_all(&vec![b'x'; much]).unwrap();
+            told.recv().unwrap();
+            peer.write_all(&vec![b'x'; little]).unwrap();
+            assert_eq!(peer.read(&mut [0]).unwrap(), 0, "until the other end hangs up");
+        });
+        let (options, duration) = (Options::default(), Duration::from_secs(10));
+        let workload = Workload { mode: Mode::Receive, size: 1, duration, options, ..workload() };
+        let mut observer = Listener { heard: 0, much: much as u64, tell };
+        let outcome = run(&target, &workload, &mut observer).unwrap();
+        assert_eq!(outcome.bytes, (much + little) as u64);
+    });
 }
 
 #[test]
