@@ -185,7 +185,7 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
 
     /// What to send next: bytes of a stream, or one message. An answer that waits goes before anything else.
     pub(crate) fn output<'a>(&'a self, service: &'a S, now: Nanos) -> Option<(Origin, &'a [u8])> {
-        if !self.queue.waiting().is_nothing() {
+        if !self.queue.is_empty() {
             return self.queue.front(now);
         }
         if matches!(self.phase, Phase::Lingering { .. }) {
@@ -232,7 +232,7 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
     pub(crate) fn is_settled(&self) -> bool {
         self.phase == Phase::Talking
             && !self.peer_ended
-            && self.queue.waiting().is_nothing()
+            && self.queue.is_empty()
             && self.queue.cut().is_none()
     }
 
@@ -258,7 +258,7 @@ impl<S: Service, Q: Outbox> Conversation<S, Q> {
             }
             _ => {}
         }
-        if !self.queue.waiting().is_nothing() {
+        if !self.queue.is_empty() {
             return Next::Wait;
         }
         let over = match self.phase {
