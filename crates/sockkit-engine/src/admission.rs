@@ -31,7 +31,7 @@ pub(crate) struct Admission {
 enum PeerKey {
     V4(u32),
     /// The first 64 bits: what one subscriber usually has at will.
-    V6(u64),
+    V6([u16; 4]),
     /// The user at the other end of a Unix socket (`SO_PEERCRED`).
     User(u32),
 }
@@ -124,7 +124,10 @@ fn key_of(peer: &Address, socket: BorrowedFd<'_>) -> PeerKey {
     match peer {
         Address::Inet(inet) => match inet.ip() {
             IpAddr::V4(v4) => PeerKey::V4(v4.to_bits()),
-            IpAddr::V6(v6) => PeerKey::V6((v6.to_bits() >> 64) as u64),
+            IpAddr::V6(v6) => {
+                let [one, two, three, four, ..] = v6.segments();
+                PeerKey::V6([one, two, three, four])
+            }
         },
         // Without credentials all such peers are one.
         _ => PeerKey::User(getsockopt(&socket, PeerCredentials).map_or(u32::MAX, |found| found.uid())),

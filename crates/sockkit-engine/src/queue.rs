@@ -17,6 +17,11 @@ pub(crate) trait Outbox {
     /// What waits.
     fn waiting(&self) -> Waiting;
 
+    /// Whether nothing does.
+    fn is_empty(&self) -> bool {
+        self.waiting().is_nothing()
+    }
+
     /// How much memory that takes, about.
     fn memory(&self) -> usize {
         self.waiting().bytes
@@ -36,7 +41,7 @@ pub(crate) trait Outbox {
         match framing {
             Framing::Stream => most.saturating_sub(self.waiting().bytes),
             // It cannot be taken in part, so one is taken while none waits.
-            Framing::Message if self.waiting().is_nothing() => usize::MAX,
+            Framing::Message if self.is_empty() => usize::MAX,
             Framing::Message => 0,
         }
     }
@@ -119,9 +124,13 @@ pub(crate) struct Injected {
 /// Bytes of memory about which a queue that is not empty makes no fuss.
 const SPARE: usize = 1 << 10;
 
-/// A queue of bytes, or of messages that stay apart. Empty, it owns no memory: most peers never need it.
+/// A queue of bytes, or of messages that stay apart. Empty, it is a pointer to nothing: most peers never need more.
 #[derive(Debug, Default)]
-pub(crate) struct Queue {
+pub(crate) struct Queue(Option<Box<Backlog>>);
+
+/// What waits, where something does. A queue is without it as soon as nothing does.
+#[derive(Debug, Default)]
+struct Backlog {
     bytes: Vec<u8>,
     /// How many of `bytes`, from the front, have been sent.
     head: usize,
@@ -131,14 +140,45 @@ pub(crate) struct Queue {
 
 impl Outbox for Queue {
     fn is_clear(&self) -> bool {
-        self.bytes.len() == self.head && self.messages.is_empty()
+        self.is_empty()
     }
 
+    fn waiting(&self) -> Waiting {
+        self.0.as_deref().map_or(Waiting::default(), Backlog::waiting)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn push(&mut self, data: &[u8], framing: Framing, _: Nanos) {
+        // Of a stream, nothing is nothing; an empty message is a message.
+        if framing == Framing::Message || !data.is_empty() {
+            self.0.get_or_insert_default().push(data, framing);
+        }
+    }
+
+    fn front(&self, _: Nanos) -> Option<(Origin, &[u8])> {
+        self.0.as_deref().map(|backlog| (Origin::Answer, backlog.front()))
+    }
+
+    fn pop(&mut self, bytes: usize, _: Nanos) {
+        let Some(backlog) = &mut self.0 else { return };
+        backlog.pop(bytes);
+        if backlog.waiting().is_nothing() {
+            self.0 = None;
+        } else {
+            backlog.give_back();
+        }
+    }
+}
+
+impl Backlog {
     fn waiting(&self) -> Waiting {
         Waiting { bytes: self.bytes.len() - self.head, messages: self.messages.len(), copies: 0 }
     }
 
-    fn push(&mut self, data: &[u8], framing: Framing, _: Nanos) {
+    fn push(&mut self, data: &[u8], framing: Framing) {
         // Moving the rest to the front costs no more than what has been sent since the last move.
         if self.head > self.bytes.len() / 2 {
             self.bytes.drain(..self.head);
@@ -150,28 +190,18 @@ impl Outbox for Queue {
         }
     }
 
-    fn front(&self, _: Nanos) -> Option<(Origin, &[u8])> {
+    fn front(&self) -> &[u8] {
         let waiting = &self.bytes[self.head..];
-        match self.messages.front() {
-            Some(&length) => Some((Origin::Answer, &waiting[..length as usize])),
-            None => (!waiting.is_empty()).then_some((Origin::Answer, waiting)),
-        }
+        self.messages.front().map_or(waiting, |&length| &waiting[..length as usize])
     }
 
-    fn pop(&mut self, bytes: usize, _: Nanos) {
+    fn pop(&mut self, bytes: usize) {
         if let Some(length) = self.messages.pop_front() {
             debug_assert_eq!(length as usize, bytes, "a message leaves whole");
         }
         self.head += bytes;
-        if self.is_clear() {
-            *self = Self::default();
-        } else {
-            self.give_back();
-        }
     }
-}
 
-impl Queue {
     /// Gives back memory that is more than four times what waits. No more is moved for that than has been sent since the
     /// last time.
     fn give_back(&mut self) {
@@ -189,6 +219,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Bytes for which there is memory.
+    fn capacity(queue: &Queue) -> usize {
+        queue.0.as_ref().map_or(0, |backlog| backlog.bytes.capacity())
+    }
+
     #[test]
     fn messages_stay_apart_and_empty_ones_count() {
         let mut queue = Queue::default();
@@ -202,7 +237,6 @@ mod tests {
             queue.pop(message.len(), 0);
         }
         assert!(queue.is_clear() && queue.front(0).is_none());
-        assert_eq!(queue.bytes.capacity(), 0);
     }
 
     /// What has been sent does not stay, though a little waits for ever.
@@ -214,7 +248,7 @@ mod tests {
             while queue.waiting().bytes > 1 {
                 let half = queue.waiting().bytes / 2;
                 queue.pop(half, 0);
-                let (memory, waiting) = (queue.bytes.capacity(), queue.waiting().bytes);
+                let (memory, waiting) = (capacity(&queue), queue.waiting().bytes);
                 assert!(memory <= 2 * SPARE.max(2 * waiting), "{round}: {memory} for {waiting}");
             }
         }
@@ -237,7 +271,7 @@ mod tests {
                 came.extend_from_slice(&data);
                 take(&mut queue, most, &mut left);
                 prop_assert_eq!(queue.waiting().bytes, came.len() - left.len());
-                prop_assert!(queue.bytes.capacity() <= 2 * SPARE.max(2 * queue.waiting().bytes));
+                prop_assert!(capacity(&queue) <= 2 * SPARE.max(2 * queue.waiting().bytes));
             }
             take(&mut queue, usize::MAX, &mut left);
             prop_assert_eq!(left, came);

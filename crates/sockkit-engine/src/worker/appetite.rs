@@ -2,12 +2,14 @@
 
 /// How many datagrams to ask for: as many as there were, or twice as many if there were that many. Asking for one more
 /// than there are costs the kernel a look for nothing, so where they come one by one it is done ever more rarely.
+///
+/// Small, because each connection has one.
 #[derive(Debug)]
 pub(super) struct Appetite {
-    pub(super) size: usize,
+    pub(super) size: u32,
     /// How many single datagrams to take before two are asked for, and how many of them are still to come.
-    patience: u32,
-    singles: u32,
+    patience: u8,
+    singles: u8,
 }
 
 impl Default for Appetite {
@@ -18,7 +20,7 @@ impl Default for Appetite {
 
 impl Appetite {
     /// The most single datagrams before two are asked for.
-    const PATIENCE: u32 = 64;
+    const PATIENCE: u8 = 64;
 
     /// So many came of those that were asked for.
     pub(super) fn learn(&mut self, count: usize, wanted: usize, most: usize) {
@@ -26,7 +28,7 @@ impl Appetite {
             self.patience = 1;
         }
         if count < wanted {
-            self.size = count;
+            self.size = count as u32;
             if count == 1 {
                 self.patience = (self.patience * 2).min(Self::PATIENCE);
                 self.singles = self.patience;
@@ -34,7 +36,7 @@ impl Appetite {
         } else if wanted == 1 && self.singles > 0 {
             self.singles -= 1;
         } else {
-            self.size = (2 * count).min(most);
+            self.size = (2 * count).min(most) as u32;
         }
     }
 }
@@ -47,9 +49,10 @@ mod tests {
     fn calls(appetite: &mut Appetite, mut waiting: usize, rate: usize, turns: usize) -> (usize, usize) {
         let (mut received, mut looks_for_nothing) = (0, 0);
         for _ in 0..turns {
-            let count = appetite.size.min(waiting);
-            looks_for_nothing += usize::from(count < appetite.size);
-            appetite.learn(count.max(1), appetite.size, 64);
+            let wanted = appetite.size as usize;
+            let count = wanted.min(waiting);
+            looks_for_nothing += usize::from(count < wanted);
+            appetite.learn(count.max(1), wanted, 64);
             received += count;
             waiting = waiting - count + rate;
         }

@@ -223,7 +223,7 @@ impl Polled {
         clock: impl Fn() -> Nanos,
         books: &mut Books<'_>,
     ) -> io::Result<()> {
-        let wanted = if self.watch == Watch::Messages { self.appetite.size } else { usize::MAX };
+        let wanted = if self.watch == Watch::Messages { self.appetite.size as usize } else { usize::MAX };
         let mut count = 0;
         while self.readable && *budget > 0 {
             if count == wanted {

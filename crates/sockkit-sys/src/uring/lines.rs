@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use super::Interest;
 use super::buffers::Chunk;
 
 /// A descriptor that a ring owns.
@@ -62,8 +63,8 @@ pub(super) struct Open {
     pub(super) token: u64,
     under_way: u8,
     being_cancelled: u8,
-    /// The events of poll(2) that are watched for.
-    pub(super) watched: u32,
+    /// What it is watched for, or was the last time.
+    pub(super) watched: Option<Interest>,
     /// What is being sent.
     pub(super) sending: Option<Chunk>,
     /// What is received into, if that is not left to the kernel.
@@ -118,7 +119,7 @@ impl Lines {
             token,
             under_way: 0,
             being_cancelled: 0,
-            watched: 0,
+            watched: None,
             sending: None,
             landing: None,
             retired: false,
@@ -169,6 +170,12 @@ mod tests {
             }
         }
         assert_eq!(Tag::unpack(0), None);
+    }
+
+    /// Each connection has one, and most of them are idle.
+    #[test]
+    fn a_line_takes_little_memory() {
+        assert!(size_of::<Slot>() <= 48);
     }
 
     #[test]

@@ -210,7 +210,7 @@ impl Ring {
     /// If another is under way.
     pub fn watch(&mut self, line: Line, interest: Interest) {
         let fd = self.begin(line, Op::Watch);
-        self.line(line).watched = interest.events();
+        self.line(line).watched = Some(interest);
         self.push(opcode::PollAdd::new(fd, interest.events()).build(), line, Op::Watch);
     }
 
@@ -436,14 +436,15 @@ impl Ring {
     /// again, it has another only when something changes. It is stopped at the one that it was for.
     fn watches_on(&mut self, line: Line, answer: i32, armed: bool) -> bool {
         let Some(open) = self.lines.get(line) else { return false };
-        let is_told = answer < 0 || answer & (open.watched as i32 | FAILED) != 0;
+        let Some(events) = open.watched.map(Interest::events) else { return false };
+        let is_told = answer < 0 || answer & (events as i32 | FAILED) != 0;
         match (is_told, armed) {
             (true, true) => self.cancel(line, Op::Watch),
             (true, false) => return false,
             (false, true) => {}
             (false, false) => {
                 open.begin(Op::Watch);
-                let (fd, events) = (Fd(open.fd.as_raw_fd()), open.watched);
+                let fd = Fd(open.fd.as_raw_fd());
                 self.push(opcode::PollAdd::new(fd, events).multi(true).build(), line, Op::Watch);
             }
         }
