@@ -19,7 +19,7 @@ use crate::queue::{Origin, Outbox};
 use crate::services::Service;
 
 /// Bytes that one connection may read and send in one turn, each, before the others have theirs.
-const TURN: usize = 256 << 10;
+pub(super) const TURN: usize = 256 << 10;
 
 /// Bytes of a stream asked for in one read.
 const READ: usize = 64 << 10;

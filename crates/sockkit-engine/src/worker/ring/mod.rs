@@ -33,13 +33,15 @@ use sockkit_sys::{Events, Interest, Line, Ring, Sizes};
 pub(super) use stream::Stream;
 use wire::Plug;
 
+use super::polled::TURN;
 use super::{EVENTS, Token, Worker};
 use crate::faults::Kit;
 use crate::services::Service;
 
 /// The large ones are for what comes in full flow, and for what waited elsewhere and is copied; all else goes out from where
-/// it came.
-pub(super) const BUFFERS: Sizes = Sizes { receivers: 512, senders: 16, sending: 64 << 10 };
+/// it came. One holds what one connection may read in one turn: with a quarter of that, a peer with several messages under
+/// way is woken for each, which costs its sender more than the copies. Few, because all together have to stay in the cache.
+pub(super) const BUFFERS: Sizes = Sizes { receivers: 512, senders: 4, sending: TURN };
 
 /// Completions that are dealt with before the kernel is entered again.
 const COMPLETIONS: usize = 4096;
