@@ -162,6 +162,19 @@ fn one_is_late() -> Result<(), String> {
     if counted { Ok(()) } else { Err(stdout) }
 }
 
+/// The last answer may take its time though those before it were quick.
+#[test]
+fn a_slow_last_answer_is_not_lost() {
+    let peer = UdpPeer::start(|number, message| {
+        let delay = if number == 3 { 400 * MS } else { Duration::ZERO };
+        vec![(delay, message.to_vec())]
+    });
+    let (code, document, stderr) = measured(&peer.url(), &["-c", "3", "-i", "10ms"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let expected = Counters { sent: 3, received: Some(3), ..Counters::default() };
+    assert_eq!(counters(&document), expected);
+}
+
 /// A known delay is recovered: never less, and little more.
 #[test]
 fn a_known_delay_is_recovered() {
