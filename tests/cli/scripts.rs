@@ -78,12 +78,13 @@ fn before_and_after_fails_when_the_server_got_slower() {
     let socket = directory.path().join("s");
     let address = format!("unix:{}", socket.display());
     let server = format!("{} serve {address} --fault delay=10ms", SOCKKIT.path().display());
-    let slower = format!("{} serve {address} --fault delay=40ms", SOCKKIT.path().display());
+    let slower = format!("{} serve {address} --fault delay=100ms", SOCKKIT.path().display());
     for (after, expected) in [(&server, 0), (&slower, 1)] {
         let mut command = script("before-and-after", directory.path());
         command.args([&address, &server, after]);
-        command.args(["--connections=16", "--budget=20s", "--threshold=100%"]);
-        let (code, documents, stderr) = result(command, 100);
+        // Twice that is less than any command may take.
+        command.args(["--connections=16", "--budget=10s", "--threshold=100%"]);
+        let (code, documents, stderr) = result(command, 250);
         if stderr.contains(", and a verdict takes 6") {
             assert_ne!(code, Some(0), "what was not judged does not pass: {stderr}");
             skip!("the machine was too busy for the six blocks that a verdict takes");
