@@ -5,6 +5,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,17 +13,20 @@ use serde_json::Value;
 use sockkit_core::TRANSPORTS;
 use sockkit_core::transport::probe;
 use sockkit_stats::result::{Arm, Counters, Document, json_schema};
-use sockkit_tests::{PATIENCE, run_to_end, skip, slow_server, unused_port, wait_for_exit, wait_until};
+use sockkit_tests::{
+    Nobody, PATIENCE, or_skip, run_to_end, skip, slow_server, try_in_quiet, wait_for_exit, wait_until,
+};
 
 use crate::{SOCKKIT, parts};
 
-/// Short enough for a test, unless it says otherwise; what is asserted does not depend on it.
-const BRIEF: [(&str, &str); 2] = [("--duration", "200ms"), ("--warmup", "50ms")];
+/// Short enough for a test, and patient enough for a machine that has no processor for a second, unless it says otherwise;
+/// what is asserted does not depend on it.
+const BRIEF: [(&str, &str); 3] = [("--duration", "200ms"), ("--warmup", "50ms"), ("--timeout", "10s")];
 
 fn bench(args: &[&str]) -> Output {
     let brief = BRIEF.iter().filter(|(flag, _)| !args.contains(flag));
     let brief: Vec<_> = brief.flat_map(|&(flag, value)| [flag, value]).collect();
-    SOCKKIT.run(&[&["bench"], args, &brief].concat())
+    SOCKKIT.bench(&[args, &brief].concat())
 }
 
 /// The document on stdout, which the published schema allows.
@@ -88,7 +92,8 @@ fn every_transport_is_measured() {
         for figure in [cost.client_cpu_ns, cost.server_cpu_ns, cost.client_syscalls, cost.server_syscalls] {
             assert!(figure > Some(0.0), "{}: {cost:?}", transport.scheme());
         }
-        let command = format!("sockkit bench {} --seed 7 --duration 200ms --warmup 50ms", arm.target);
+        let brief = "--duration 200ms --warmup 50ms --timeout 10s";
+        let command = format!("sockkit bench {} --seed 7 {brief}", arm.target);
         assert_eq!(document.command, command);
         assert_eq!(document.seed, 7);
     }
@@ -225,12 +230,13 @@ fn without_a_file_the_result_is_a_table() {
 
 #[test]
 fn what_cannot_be_reached_does_not_keep_the_others_from_it() {
-    let nobody = format!("tcp://127.0.0.1:{}", unused_port());
-    let (code, stdout, stderr) = parts(&bench(&[&nobody]));
+    let closed = Nobody::new("tcp");
+    let nobody = closed.url();
+    let (code, stdout, stderr) = parts(&bench(&[nobody]));
     assert_eq!((code, stdout.as_str()), (Some(3), ""));
-    assert!(stderr.contains(&nobody) && stderr.contains("refused"), "{stderr}");
+    assert!(stderr.contains(nobody) && stderr.contains("refused"), "{stderr}");
 
-    let output = bench(&[&nobody, "unix", "--json"]);
+    let output = bench(&[nobody, "unix", "--json"]);
     assert_eq!(output.status.code(), Some(3));
     let document = document(&output);
     assert_eq!(arm(&document).target, "unix");
@@ -279,7 +285,7 @@ fn a_peer_that_breaks_off_one_way_is_told_with_what_was_measured() {
     for scheme in ["tcp", "unix"] {
         for mode in ["send", "receive"] {
             let mut command = SOCKKIT.command(&["bench", scheme, "--mode", mode, "--duration", "1m"]);
-            command.args(["--warmup", "0", "--interval", "100ms", "--json-lines"]);
+            command.args(["--warmup", "0", "--interval", "100ms", "--json-lines", "--timeout", "10s"]);
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut child = command.spawn().expect("start a bench");
             let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -322,6 +328,7 @@ fn refused_connections_are_counted() {
 fn what_an_embedded_target_fails_with_names_it_as_it_was_typed() {
     for target in ["tcp", "unix"] {
         let mut command = SOCKKIT.command(&["bench", target, "--duration", "1m", "--interval", "100ms"]);
+        command.args(["--timeout", "10s"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("start a bench");
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -349,10 +356,11 @@ fn a_peer_that_falls_silent_is_told_with_what_was_measured() {
         }
         connection.read_to_end(&mut Vec::new()).ok();
     });
-    let output = bench(&[&address, "--warmup", "0", "--duration", "1m", "--timeout", "300ms"]);
+    // Longer than a busy machine takes for an answer.
+    let output = bench(&[&address, "--warmup", "0", "--duration", "1m", "--timeout", "2s"]);
     let (code, stdout, stderr) = parts(&output);
     assert_eq!(code, Some(4), "{stderr}");
-    let told = format!("cannot receive from {address}: timed out: nothing came for 300ms\n");
+    let told = format!("cannot receive from {address}: timed out: nothing came for 2s\n");
     assert!(stderr.ends_with(&told), "{stderr}");
     assert!(stdout.contains("10 messages sent") && stdout.contains("broken off after"), "{stdout}");
     server.join().expect("a server");
@@ -389,7 +397,7 @@ fn a_wrong_byte_fails_the_run() {
             }
         }
     });
-    let output = bench(&[&address, "--json", "--warmup", "0", "--timeout", "200ms"]);
+    let output = bench(&[&address, "--json", "--warmup", "0", "--timeout", "5s"]);
     let (code, _, stderr) = parts(&output);
     assert_eq!(code, Some(1), "{stderr}");
     for part in ["wrong answer from", "connection 0", "message 4", "40"] {
@@ -420,36 +428,39 @@ fn loss_is_told_and_a_failure_only_above_the_limit() {
 
 #[test]
 fn intervals_are_lines_before_the_result() {
-    let long = ["bench", "unix", "--warmup", "0", "--duration", "500ms", "--interval", "100ms"];
-    let (code, stdout, stderr) = parts(&SOCKKIT.run(&long));
+    // Where the machine stands still for an interval, two are told as one.
+    or_skip!(try_in_quiet(Duration::from_millis(20), told_as_lines));
+}
+
+fn told_as_lines() -> Result<(), String> {
+    let long = ["unix", "--warmup=0", "--duration=500ms", "--interval=100ms", "--timeout=10s"];
+    let (code, stdout, stderr) = parts(&SOCKKIT.bench(&long));
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     let is_interval =
         |line: &&str| line.starts_with("unix  ") && line.contains(" s  ") && line.contains("  lost 0");
     let lines = stdout.lines().take_while(is_interval).count();
-    assert!((3..=6).contains(&lines), "{stdout}");
+    assert!((1..=6).contains(&lines), "{stdout}");
     assert!(stdout.lines().count() > lines, "no table: {stdout}");
 
     // A document on stdout is alone there.
-    let output = SOCKKIT.run(&[&long[..], &["--json"]].concat());
+    let output = SOCKKIT.bench(&[&long[..], &["--json"]].concat());
     document(&output);
     let (_, _, stderr) = parts(&output);
-    assert!(stderr.lines().count() >= 3 && stderr.lines().all(|line| is_interval(&line)), "{stderr}");
+    assert!(stderr.lines().all(|line| is_interval(&line)), "{stderr}");
+    let told = [lines, stderr.lines().count()];
+    if told.iter().all(|count| *count >= 3) { Ok(()) } else { Err(format!("{told:?} intervals")) }
 }
 
 #[test]
 fn intervals_are_json_lines_and_the_result_is_the_last() {
-    let output = SOCKKIT.run(&[
-        "bench",
-        "tcp",
-        "unix",
-        "--warmup",
-        "0",
-        "--duration",
-        "400ms",
-        "--interval",
-        "100ms",
-        "--json-lines",
-    ]);
+    or_skip!(try_in_quiet(Duration::from_millis(20), told_as_json));
+    let refused = bench(&["unix", "--json-lines", "--json"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+fn told_as_json() -> Result<(), String> {
+    let long = ["tcp", "unix", "--warmup=0", "--duration=400ms", "--interval=100ms", "--timeout=10s"];
+    let output = SOCKKIT.bench(&[&long[..], &["--json-lines"]].concat());
     let (code, stdout, stderr) = parts(&output);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     let mut lines: Vec<Value> =
@@ -458,7 +469,9 @@ fn intervals_are_json_lines_and_the_result_is_the_last() {
     assert_eq!(document.arms.len(), 2);
     for (index, arm) in document.arms.iter().enumerate() {
         let of_arm: Vec<_> = lines.iter().filter(|line| line["arm"] == index).collect();
-        assert!((2..=5).contains(&of_arm.len()), "{stdout}");
+        if !(2..=5).contains(&of_arm.len()) {
+            return Err(format!("{} intervals", of_arm.len()));
+        }
         let mut end = 0.0;
         for line in &of_arm {
             assert_eq!(
@@ -467,21 +480,24 @@ fn intervals_are_json_lines_and_the_result_is_the_last() {
             );
             assert_eq!(line["from_s"].as_f64(), Some(end));
             end = line["to_s"].as_f64().expect("a time");
-            assert!(line["p50_ns"].as_f64().expect("a median") > 0.0);
+            let Some(median) = line["p50_ns"].as_f64() else {
+                return Err(format!("{} messages in an interval", line["messages"]));
+            };
+            assert!(median > 0.0);
         }
         // They are the parts of the whole.
         let messages: u64 = of_arm.iter().filter_map(|line| line["messages"].as_u64()).sum();
         let all = arm.rate_per_s.expect("a rate") * arm.seconds;
         assert!((messages as f64 - all).abs() <= 0.01 * all, "{messages} of {all}");
     }
-    let refused = bench(&["unix", "--json-lines", "--json"]);
-    assert_eq!(refused.status.code(), Some(2));
+    Ok(())
 }
 
 /// A bench that runs long enough to be hit by a signal in the middle; its first interval has been told.
 fn started(args: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut command = SOCKKIT.command(&["bench", "--duration", "1m", "--interval", "100ms", "--json-lines"]);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["--timeout", "10s"]).args(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("start a bench");
     let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
@@ -568,9 +584,13 @@ fn an_engine_that_is_not_used_is_not_named() {
 fn the_highest_rate_is_found_and_confirmed() {
     let mut command = Command::new(SOCKKIT.path());
     command.args(["bench", &slow_server(), "--max-rate-under", "p50<100ms", "--json"]);
-    command.args(["--duration", "300ms", "--warmup", "50ms", "--rounds", "2"]);
+    command.args(["--duration", "300ms", "--warmup", "50ms", "--rounds", "2", "--budget", "25s"]);
+    command.args(["--timeout", "10s"]);
     let output = run_to_end(command, b"");
     let (code, _, stderr) = parts(&output);
+    if stderr.contains(" was given up after 25 s (--budget): ") {
+        skip!("the machine was too busy for a search: {stderr}");
+    }
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     let document = document(&output);
     let arm = arm(&document);

@@ -15,20 +15,24 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sockkit_core::TRANSPORTS;
 use sockkit_stats::Estimate;
-use sockkit_stats::result::{Document, Metric, SCHEMA, Verdict, Word};
+use sockkit_stats::result::{Arm, Document, Metric, SCHEMA, Verdict, Word};
 use sockkit_tests::{PATIENCE, skip, wait_for_exit, wait_until};
 
 use crate::{SOCKKIT, parts};
 
 /// As many blocks as a verdict takes, in runs so short that they are over within seconds. The budget is for a machine that
-/// has other things to do.
-const SHORT: [&str; 5] = ["--blocks=6", "--duration=40ms", "--warmup=5ms", "--budget=8s", "--json"];
+/// has other things to do, and is spent by it alone.
+const SHORT: [&str; 5] = ["--blocks=6", "--duration=40ms", "--warmup=5ms", "--budget=20s", "--json"];
 
-/// Runs a comparison with a result on stdout. Its code, the result, and what it said on stderr.
+/// Runs a comparison with a result on stdout. Its code, the result, and what it said on stderr. A server that has no
+/// processor for a second is not silent for that.
 #[track_caller]
 fn compare(args: &[&str]) -> (Option<i32>, Document, String) {
     let mut line = vec!["compare"];
     line.extend(args);
+    if !args.iter().any(|arg| arg.starts_with("--timeout")) {
+        line.push("--timeout=10s");
+    }
     let (code, stdout, stderr) = parts(&SOCKKIT.run(&line));
     match serde_json::from_str(&stdout) {
         Ok(document) => (code, document, stderr),
@@ -103,25 +107,37 @@ fn a_comparison_has_blocks_verdicts_and_a_noise_floor() {
     );
     assert!(document.noise_floor.iter().all(|noise| (&*noise.arm, noise.arm_index) == ("tcp", 0)));
     let noise: Vec<_> = document.noise_floor.iter().map(|noise| noise.metric).collect();
-    assert_eq!(noise, expected_metrics(&document));
-    let pairs: BTreeSet<_> = document
+    let tcp = &document.arms[0];
+    // Both runs of one block tell it.
+    let pairs = |metric: Metric| {
+        let mut runs = tcp.samples.iter().zip(&tcp.control);
+        runs.any(|(one, other)| metric.of(one).is_some() && metric.of(other).is_some())
+    };
+    let expected: Vec<_> = Metric::ALL.into_iter().filter(|metric| pairs(*metric)).collect();
+    assert_eq!(noise, expected);
+    let judged: Vec<_> = document
         .verdicts
         .iter()
         .map(|verdict| {
             assert_eq!((&*verdict.against, verdict.against_index), ("tcp", Some(0)));
             assert_eq!(verdict.arm, document.arms[verdict.arm_index as usize].target);
-            (verdict.arm.clone(), verdict.metric)
+            (verdict.metric.name(), verdict.arm_index)
         })
         .collect();
-    let expected = 2 * expected_metrics(&document).len();
-    assert_eq!((pairs.len(), document.verdicts.len()), (expected, expected));
+    let mut expected = Vec::new();
+    for metric in Metric::ALL {
+        let others = (1..3).filter(|arm| has(&document.arms[*arm as usize], metric));
+        expected.extend(others.map(|arm| (metric.name(), arm)));
+    }
+    assert_eq!(judged, expected);
+    if !document.arms.iter().all(|arm| has(arm, Metric::P99)) {
+        assert!(is_warned(&document, "p99 is withheld for "), "{:?}", document.warnings);
+    }
 }
 
-/// All of them; where the machine was so busy that no round had enough messages for a p99, it says that.
-fn expected_metrics(document: &Document) -> Vec<Metric> {
-    let has_p99 = document.noise_floor.iter().any(|noise| noise.metric == Metric::P99);
-    assert!(has_p99 || is_warned(document, "p99 is withheld for "), "{:?}", document.warnings);
-    Metric::ALL.into_iter().filter(|metric| has_p99 || *metric != Metric::P99).collect()
+/// Whether a run tells of a metric: on a busy machine one may have too few messages for a p99.
+fn has(arm: &Arm, metric: Metric) -> bool {
+    arm.samples.iter().any(|sample| metric.of(sample).is_some())
 }
 
 /// README's first command: everything that this machine has, TCP first, and the rest named with the reason.
@@ -129,7 +145,13 @@ fn expected_metrics(document: &Document) -> Vec<Metric> {
 fn without_a_target_every_transport_is_compared() {
     let document = compared(&SHORT);
     assert_consistent(&document);
-    assert!(is_warned(&document, "a verdict takes 8 blocks with so many arms, and 6 were asked for"));
+    let experiment = document.experiment.as_ref().expect("an experiment");
+    let told = match &*experiment.stopped {
+        "blocks" => "a verdict takes 8 blocks with so many arms, and 6 were asked for".to_owned(),
+        // On a machine that is too busy for six.
+        _ => format!("only {} blocks fitted into the budget, and a verdict takes 8", experiment.blocks),
+    };
+    assert!(is_warned(&document, &told), "{:?}", document.warnings);
     assert_eq!(document.arms[0].target, "tcp");
     for transport in TRANSPORTS {
         let scheme = transport.scheme();
@@ -183,11 +205,13 @@ fn it_stops_when_every_interval_is_narrow() {
         compared(&["unix", "unix", "--duration=100ms", "--precision=100%", "--budget=20s", "--json"]);
     assert_consistent(&document);
     let experiment = document.experiment.as_ref().expect("an experiment");
-    // On a machine on which a stall makes ten of a percentile, no interval is ever narrow.
+    // On a machine on which a stall makes ten of a percentile, no interval is ever narrow. Without a block in which both
+    // sides have the metric there is none.
     let is_narrow = |ratio: Option<Estimate>| {
-        ratio
-            .and_then(|ratio| Some((ratio.high? / ratio.low?).ln()))
-            .is_some_and(|width| width <= 2.0 * 2_f64.ln())
+        ratio.is_none_or(|ratio| {
+            let width = ratio.high.zip(ratio.low).map(|(high, low)| (high / low).ln());
+            width.is_some_and(|width| width <= 2.0 * 2_f64.ln())
+        })
     };
     let mut ratios =
         document.verdicts.iter().map(|it| it.ratio).chain(document.noise_floor.iter().map(|it| it.ratio));
@@ -251,8 +275,10 @@ fn an_open_loop_says_so() {
 /// What does not exist in a mode is left out.
 #[test]
 fn the_other_modes_have_the_metrics_that_they_have() {
+    // Long enough for something to be sent in most runs on a machine that has other things to do.
+    let longer = SHORT.map(|arg| if arg.starts_with("--duration") { "--duration=200ms" } else { arg });
     for mode in ["send", "receive", "connect"] {
-        let document = compared(&with(&["tcp", "unix", &format!("--mode={mode}")], &SHORT));
+        let document = compared(&with(&["tcp", "unix", &format!("--mode={mode}")], &longer));
         assert_consistent(&document);
         assert!(document.arms.iter().all(|arm| arm.rate_per_s.is_some_and(|rate| rate > 0.0)), "{mode}");
         let metrics: BTreeSet<_> = document.verdicts.iter().map(|verdict| verdict.metric).collect();
@@ -341,13 +367,8 @@ fn a_saved_result_is_a_baseline() {
         document.arms.iter().map(|arm| (arm.target.clone(), arm.size)).collect()
     };
     assert_eq!(key(&document), key(&saved), "no target was typed, so they are those of the file");
-    // A busy machine may leave rounds too few messages for a p99.
-    let told = |document: &Document, arm: usize, metric: Metric| {
-        document.arms[arm].samples.iter().any(|sample| metric.of(sample).is_some())
-    };
-    let both = |arm, metric| told(&document, arm, metric) && told(&saved, arm, metric);
-    let pairs = (0..4).flat_map(|arm| Metric::ALL.map(|metric| both(arm, metric)));
-    assert_eq!(document.verdicts.len(), pairs.filter(|&both| both).count());
+    let told = document.arms.iter().flat_map(|arm| Metric::ALL.map(|metric| has(arm, metric)));
+    assert_eq!(document.verdicts.len(), told.filter(|&told| told).count());
     assert!(document.verdicts.len() >= 3 * 4, "each arm has all others");
     assert!(
         document

@@ -14,9 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
 use nix::unistd::Pid;
 use sockkit_core::{Framing, TRANSPORTS};
-use sockkit_tests::{
-    PATIENCE, Peer, in_netns, need_tool, noise, or_skip, unused_port, wait_for_exit, wait_until,
-};
+use sockkit_tests::{Nobody, PATIENCE, Peer, in_netns, need_tool, noise, or_skip, wait_for_exit, wait_until};
 
 use crate::{SOCKKIT, parts};
 
@@ -141,10 +139,10 @@ fn t106_what_cannot_be_reached() {
     let at = |name: &str| format!("{}", directory.path().join(name).display());
     std::fs::write(at("file"), "no socket").expect("a file");
     drop(std::os::unix::net::UnixListener::bind(at("stale")).expect("a stale socket"));
-    let closed = format!("tcp://127.0.0.1:{}", unused_port());
+    let closed = Nobody::new("tcp");
     let begin = Instant::now();
     for url in [
-        closed.clone(),
+        closed.url().to_owned(),
         format!("unix:{}", at("nothing")),
         format!("unix:{}", at("stale")),
         format!("unix-dgram:{}", at("nothing")),

@@ -66,7 +66,7 @@ fn a_sandbox_that_is_older_than_a_call_is_no_hindrance() {
         let mut bench = Command::new("strace");
         bench.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=epoll_pwait2", "-e"]);
         bench.arg(format!("inject={fault}")).arg(SOCKKIT.path()).args(["bench", "tcp", "--connections", "2"]);
-        bench.args(["--rate", "500", "--warmup", "50ms", "--duration", "200ms"]);
+        bench.args(["--rate", "500", "--warmup", "50ms", "--duration", "200ms", "--timeout", "10s"]);
         let output = run_to_end(bench, b"");
         assert!(output.status.success(), "{errno}: {}", String::from_utf8_lossy(&output.stderr));
     }

@@ -174,7 +174,7 @@ fn a_full_stdout_is_told_in_one_way() {
         &["man", "serve"],
         &["completions", "bash"],
         &["compare", "tcp", "unix", "--plan"],
-        &["bench", "unix", "--duration=20ms", "--warmup=0"],
+        &["bench", "unix", "--duration=300ms", "--warmup=0", "--timeout=10s"],
         &["serve", "tcp://127.0.0.1:0"],
     ] {
         let full = File::options().write(true).open("/dev/full").expect("open");

@@ -41,6 +41,9 @@ fn deadlines_and_ends_are_looked_at() {
     let (idle, begin) = (Peer::connect(server.url("tcp")), Instant::now());
     assert_eq!(idle.recv_within(PATIENCE).expect("an end"), None);
     assert!(begin.elapsed() >= Duration::from_millis(300), "closed after {:?}", begin.elapsed());
+    server.stop().assert_clean();
+
+    let server = SOCKKIT.serve(&["--spin", "--tcp", "127.0.0.1:0"]);
     let peer = Peer::connect(server.url("tcp"));
     peer.echo(b"accepted").expect("an echo");
     peer.send(b"answer me").expect("send");

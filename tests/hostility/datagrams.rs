@@ -9,7 +9,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
 use sockkit_tests::{
-    Fixture, PATIENCE, Peer, PeerOptions, Pinger, cpu_time, holds_within, noise, observe_for, wait_until,
+    Fixture, PATIENCE, Peer, PeerOptions, Pinger, holds_within, load_for, noise, observe_for, or_skip,
+    try_in_quiet, wait_until,
 };
 
 use crate::SOCKKIT;
@@ -132,6 +133,8 @@ fn t28_an_overflowing_receive_queue_is_counted() {
         sent += 1;
     }
     server.signal(Signal::SIGCONT);
+    // There is room again, so the question is not one of those that overflow.
+    peer.recv();
     // The kernel tells of the overflow with the next datagram.
     sent += ask_until_answered(&peer, b"after");
     let summary = server.summary();
@@ -168,10 +171,8 @@ fn flood_unread(server: &Fixture, mut send: impl FnMut() -> bool) {
     });
     assert!(flooded, "the server took {sent} datagrams and then no more");
     pinger.wait_for_more(20);
-    let before = cpu_time(server.pid());
-    observe_for(Duration::from_secs(1));
-    let used = cpu_time(server.pid()) - before;
-    assert!(used < Duration::from_millis(500), "{used:?} of processor time in a second of little to do");
+    let load = load_for(Duration::from_secs(1), &[server.pid()]);
+    assert!(load < 0.5, "{load} of a processor with little to do");
     pinger.wait_for_more(1);
     pinger.finish();
 }
@@ -222,10 +223,8 @@ fn t32_a_connected_datagram_peer_that_never_reads_hurts_nobody_once_it_is_gone()
         sent >= 1000
     });
     assert!(flooded, "the server took {sent} datagrams and then no more");
-    let before = cpu_time(server.pid());
-    observe_for(Duration::from_secs(1));
-    let used = cpu_time(server.pid()) - before;
-    assert!(used < Duration::from_millis(500), "{used:?} of processor time in a second of little to do");
+    let load = load_for(Duration::from_secs(1), &[server.pid()]);
+    assert!(load < 0.5, "{load} of a processor with little to do");
     drop(deaf);
     let healthy = server.peer();
     for number in 0..100_u64 {
@@ -240,16 +239,20 @@ fn t32_a_connected_datagram_peer_that_never_reads_hurts_nobody_once_it_is_gone()
 /// bucket again.
 #[test]
 fn t25_after_a_pause_there_is_an_answer_again() {
-    let server = SOCKKIT.serve(&["--udp", "127.0.0.1:0", "--workers", "1", "--rate-limit", "1"]);
-    let peer = Peer::connect(server.url("udp"));
-    peer.echo(b"the first").expect("an echo");
-    peer.send(b"at once").expect("send");
-    observe_for(Duration::from_millis(1200));
-    // Were the second answered, this would get its answer.
-    peer.echo_within(b"after a pause", Duration::from_secs(5)).expect("an echo");
-    let summary = server.summary();
-    assert_eq!(summary.get(&["messages", "dropped", "rate_limit"]), 1, "{}", summary.0);
-    summary.assert_balanced();
+    // On a machine that takes a second for it, at once is after a pause.
+    or_skip!(try_in_quiet(Duration::from_millis(500), || {
+        let server = SOCKKIT.serve(&["--udp", "127.0.0.1:0", "--workers", "1", "--rate-limit", "1"]);
+        let peer = Peer::connect(server.url("udp"));
+        peer.echo(b"the first").expect("an echo");
+        peer.send(b"at once").expect("send");
+        observe_for(Duration::from_millis(1200));
+        // Were the second answered, this would get its answer.
+        peer.echo_within(b"after a pause", Duration::from_secs(5)).map_err(|error| error.to_string())?;
+        let summary = server.summary();
+        assert_eq!(summary.get(&["messages", "dropped", "rate_limit"]), 1, "{}", summary.0);
+        summary.assert_balanced();
+        Ok(())
+    }));
 }
 
 /// T32: who sends much before it reads, and then reads, gets every answer, and in order.
@@ -263,11 +266,21 @@ fn t32_who_reads_late_gets_every_answer_in_order() {
     for number in 0..60_u8 {
         assert_eq!(connected.recv(), [number], "connected");
     }
-    // The queue of one that is not connected is as long as net.unix.max_dgram_qlen says: 10, or a little more.
+    let summary = server.summary();
+    assert_eq!(summary.get(&["messages", "answered"]), 60, "{}", summary.0);
+    summary.assert_balanced();
+    // The queue of one that is not connected is as long as net.unix.max_dgram_qlen says: 10, or a little more. What finds
+    // no room there is kept for a second, which a busy machine may let pass.
+    or_skip!(try_in_quiet(Duration::from_millis(300), three_read_late));
+}
+
+fn three_read_late() -> Result<(), String> {
+    let server = SOCKKIT.serve_on("unix-dgram", "echo", &[]).expect("every kernel has Unix sockets");
     let path = server.url().trim_start_matches("unix-dgram:").to_owned();
     let named = ["one", "two", "three"].map(|name| {
         let socket = UnixDatagram::bind(server.place().directory().join(name)).expect("bind");
-        socket.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
+        // More than an answer is kept.
+        socket.set_read_timeout(Some(Duration::from_secs(3))).expect("SO_RCVTIMEO");
         socket.set_write_timeout(Some(PATIENCE)).expect("SO_SNDTIMEO");
         socket
     });
@@ -279,11 +292,14 @@ fn t32_who_reads_late_gets_every_answer_in_order() {
     for socket in &named {
         for number in 0..60_u8 {
             let mut answer = [0; 16];
-            let length = socket.recv(&mut answer).unwrap_or_else(|error| panic!("answer {number}: {error}"));
-            assert_eq!(answer[..length], [number]);
+            let length = socket.recv(&mut answer).map_err(|error| format!("answer {number}: {error}"))?;
+            if answer[..length] != [number] {
+                return Err(format!("{:?} in the place of {number}", &answer[..length]));
+            }
         }
     }
     let summary = server.summary();
-    assert_eq!(summary.get(&["messages", "answered"]), 240, "{}", summary.0);
+    assert_eq!(summary.get(&["messages", "answered"]), 180, "{}", summary.0);
     summary.assert_balanced();
+    Ok(())
 }

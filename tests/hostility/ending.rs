@@ -17,7 +17,16 @@ fn t80_what_was_received_is_answered() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| format!("{}", directory.path().join(name).display());
         let (unix, packets) = (path("s"), path("p"));
-        let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--unix", &unix, "--unix-seqpacket", &packets]);
+        let server = SOCKKIT.serve(&[
+            "--tcp",
+            "127.0.0.1:0",
+            "--unix",
+            &unix,
+            "--unix-seqpacket",
+            &packets, //
+            "--grace",
+            "10m",
+        ]);
         let peers: Vec<Peer> = server.urls().iter().cycle().take(30).map(|url| Peer::connect(url)).collect();
         for (seed, peer) in (0..).zip(&peers) {
             peer.echo(b"accepted").expect("an echo");
@@ -28,14 +37,11 @@ fn t80_what_was_received_is_answered() {
             let back = peer.read_to_end().expect("an answer and an end, no reset");
             assert!(back == noise(seed, 32 << 10), "{} bytes came back", back.len());
         }
-        let urls = server.urls().to_vec();
-        let begin = Instant::now();
-        for url in &urls {
+        for url in server.urls() {
             assert!(Peer::open(url, PeerOptions::default()).is_err(), "{url} takes new connections");
         }
         drop(peers);
         let finished = server.wait(PATIENCE);
-        assert!(begin.elapsed() < Duration::from_secs(9), "it waited for the end of its grace");
         finished.assert_clean();
         finished.summary().assert_balanced();
         for path in [&unix, &packets] {
@@ -81,13 +87,7 @@ fn with_a_peer_that_never_reads(grace: &str) -> (Server, Peer) {
     let server = SOCKKIT.serve(&["--tcp", "127.0.0.1:0", "--grace", grace, "--max-queue", "64KiB"]);
     let peer = Peer::connect(server.url("tcp"));
     peer.echo(b"accepted").expect("an echo");
-    let piece = noise(81, 64 << 10);
-    let mut idle_since = Instant::now();
-    while idle_since.elapsed() < Duration::from_millis(200) {
-        if peer.send_some(&piece).expect("send").is_some() {
-            idle_since = Instant::now();
-        }
-    }
+    peer.fill(&noise(81, 64 << 10), &server);
     (server, peer)
 }
 
@@ -280,12 +280,7 @@ fn memory_runs_out_while_it_ends() {
     let sockets = server.sockets();
     drop(placeholders);
     server.wait_for_sockets(sockets - 20);
-    let mut idle_since = Instant::now();
-    while idle_since.elapsed() < Duration::from_millis(100) {
-        if deaf.send_some(&piece).expect("send").is_some() {
-            idle_since = Instant::now();
-        }
-    }
+    deaf.fill(&piece, &server);
     server.freeze();
     let crowd: Vec<Peer> = (0..100).map(|_| open()).collect();
     crowd.iter().for_each(write_much);
@@ -316,7 +311,7 @@ fn t82_a_flood_of_datagrams_does_not_put_off_the_end() {
         .unwrap_or_else(|not_ready| panic!("{not_ready}"));
     let peers = [Peer::connect(server.url("udp")), Peer::connect(server.url("udp"))];
     let (ended, sent) = (AtomicBool::new(false), AtomicU64::new(0));
-    let (finished, took) = thread::scope(|scope| {
+    let finished = thread::scope(|scope| {
         for peer in &peers {
             scope.spawn(|| {
                 let begin = Instant::now();
@@ -330,12 +325,11 @@ fn t82_a_flood_of_datagrams_does_not_put_off_the_end() {
         wait_until("the flood is there", || sent.load(Ordering::Relaxed) > 10_000);
         server.signal(Signal::SIGTERM);
         server.signal(Signal::SIGTERM);
-        let begin = Instant::now();
+        // The flood goes on for longer than this.
         let finished = server.wait(PATIENCE);
         ended.store(true, Ordering::Relaxed);
-        (finished, begin.elapsed())
+        finished
     });
-    assert!(took < Duration::from_secs(2), "it took {took:?}");
     assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
 }
 

@@ -13,7 +13,9 @@ use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen, send, socket,
 };
 use nix::unistd::{Gid, Uid, getgroups, setfsgid, setfsuid};
-use sockkit_tests::{Peer, Server, copy_for_others, need_tool, run_to_end, skip, wait_until};
+use sockkit_tests::{
+    Peer, Server, copy_for_others, directory_for_others, need_tool, run_to_end, skip, wait_until,
+};
 use std::os::fd::AsRawFd;
 
 use crate::SOCKKIT;
@@ -115,7 +117,7 @@ fn t84_another_users_socket_is_left_alone() {
 /// T84: a directory in which we may not write; and one in which everybody may, without the sticky bit.
 #[test]
 fn t84_directories_that_will_not_do() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = directory_for_others();
     let path = directory.path().join("s");
     fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).expect("chmod");
     let said = refuse("unix", &path);
@@ -245,8 +247,7 @@ impl Stranger<'_> {
 
 /// Starts a server over and over, under a umask, while a stranger tries to connect. Answers how often he could.
 fn connections_of_a_stranger(umask: &str, mode: &str) -> u64 {
-    let directory = tempfile::tempdir().expect("a directory");
-    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("chmod");
+    let directory = directory_for_others();
     let stop = AtomicBool::new(false);
     let path = directory.path().join("s");
     let stranger =

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use sockkit_stats::result::Arm;
-use sockkit_tests::or_skip;
+use sockkit_tests::{or_skip, try_in_quiet};
 
-use super::witness::try_in_quiet;
 use super::{SOCKKIT, bench, histogram, timing, told};
 
 /// The median is longer by the delay, and by nothing that the same server without it does not show as well.

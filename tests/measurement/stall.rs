@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use sockkit_stats::result::Arm;
-use sockkit_tests::{Server, observe_for, or_skip};
+use sockkit_tests::{Server, observe_for, or_skip, try_in_quiet};
 
-use super::witness::try_in_quiet;
 use super::{Running, SOCKKIT, histogram, timing, told};
 
 const STALL: Duration = Duration::from_millis(500);

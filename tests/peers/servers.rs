@@ -3,8 +3,9 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use sockkit_tests::{need_tool, unused_port};
+use sockkit_tests::{holds_within, need_tool, unused_port};
 
 use crate::SOCKKIT;
 
@@ -78,24 +79,20 @@ fn socat_echoes() {
 
 /// A datagram server that is not up yet loses what is sent to it: it is asked again.
 fn assert_served_eventually(url: impl Fn(u16) -> String, start: impl Fn(u16) -> Foreign) {
-    let port = unused_port();
-    let _server = start(port);
     let mut said = String::new();
-    for _ in 0..50 {
-        let output = SOCKKIT.run(&[
-            "connect",
-            &url(port),
-            "-m",
-            "over UDP",
-            "--idle-timeout",
-            "300ms",
-            "--linger",
-            "100ms",
-        ]);
-        if output.status.code() == Some(0) && output.stdout == b"over UDP\n" {
+    for _ in 0..3 {
+        let port = unused_port();
+        let _server = start(port);
+        let url = url(port);
+        let served = holds_within(Duration::from_secs(10), || {
+            let arguments = ["connect", &url, "-m", "over UDP", "--expect", "over UDP", "--linger", "100ms"];
+            let output = SOCKKIT.run(&[&arguments[..], &["--idle-timeout", "300ms"]].concat());
+            said = String::from_utf8_lossy(&output.stderr).into_owned();
+            output.status.code() == Some(0) && output.stdout == b"over UDP\n"
+        });
+        if served {
             return;
         }
-        said = String::from_utf8_lossy(&output.stderr).into_owned();
     }
     panic!("never answered: {said}");
 }

@@ -13,6 +13,7 @@ mod process;
 mod server;
 mod slow;
 mod tools;
+mod witness;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,10 +22,11 @@ pub use fixture::{Fixture, Place};
 pub use netns::{Spoofer, in_netns, udp_datagrams_received};
 pub use peer::{Peer, PeerOptions, transport_of};
 pub use pinger::Pinger;
-pub use process::{cpu_time, numbered, open_files, open_sockets, raise_file_limit, rss_bytes, wait_for_exit};
+pub use process::{load_for, numbered, open_files, open_sockets, raise_file_limit, rss_bytes, wait_for_exit};
 pub use server::{Finished, NotReady, Server, Sockkit, Summary, forced_engine, run_to_end};
 pub use slow::slow_server;
-pub use tools::{copy_for_others, find_tool, strace_works, unused_port};
+pub use tools::{Nobody, copy_for_others, directory_for_others, find_tool, strace_works, unused_port};
+pub use witness::try_in_quiet;
 
 /// How long anything may take that is sure to happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -16,7 +16,7 @@ use nix::sys::socket::{
 use nix::sys::time::{TimeVal, TimeValLike};
 use sockkit_core::{Framing, Session, TRANSPORTS, Transport};
 
-use crate::PATIENCE;
+use crate::{PATIENCE, Server, holds_within};
 
 /// More than the largest message that any transport here carries with default buffers.
 const MESSAGE_MAX: usize = 1 << 20;
@@ -113,6 +113,32 @@ impl Peer {
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// Sends `piece` again and again and reads nothing, until no more of it fits: not because the server has no processor
+    /// just now, but because it takes no more. Answers how many bytes were taken until then, or until it broke the
+    /// connection.
+    ///
+    /// # Panics
+    /// If there is no end to it.
+    #[track_caller]
+    pub fn fill(&self, piece: &[u8], server: &Server) -> usize {
+        // So often the server is seen asleep with nothing taken since: what is under way in the kernel arrives meanwhile.
+        const LOOKS: u32 = 30;
+        let (mut taken, mut looks) = (0, 0);
+        let full = holds_within(PATIENCE, || {
+            for _ in 0..256 {
+                match self.send_some(piece) {
+                    Ok(Some(length)) => (taken, looks) = (taken + length, 0),
+                    Ok(None) => break,
+                    Err(_) => return true,
+                }
+            }
+            looks += u32::from(server.is_asleep());
+            looks >= LOOKS
+        });
+        assert!(full, "{taken} bytes were taken, and there is no end to it");
+        taken
     }
 
     /// Receives some bytes, or one message. `None` is the end of the conversation; a connectionless peer has none.

@@ -62,13 +62,24 @@ impl Pinger {
     /// # Panics
     /// If an answer was missing or wrong.
     #[track_caller]
-    pub fn finish(mut self) -> u64 {
+    pub fn finish(self) -> u64 {
+        match self.outcome() {
+            Ok(answered) => answered,
+            Err(why) => panic!("{why}"),
+        }
+    }
+
+    /// The same, where the machine may be to blame.
+    ///
+    /// # Errors
+    /// If an answer was missing or wrong.
+    pub fn outcome(mut self) -> Result<u64, String> {
         self.stop.store(true, Ordering::Relaxed);
         let outcome = self.thread.take().expect("it runs").join().expect("it did not panic");
-        if let Err(error) = outcome {
-            panic!("the healthy peer of {} had {} answers, then: {error}", self.url, self.answered());
-        }
-        self.answered()
+        let answered = self.answered();
+        outcome.map(|()| answered).map_err(|error| {
+            format!("the healthy peer of {} had {answered} answers, then: {error}", self.url)
+        })
     }
 }
 

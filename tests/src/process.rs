@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::process::{Child, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{SysconfVar, sysconf};
 
-use crate::holds_within;
+use crate::{holds_within, observe_for};
 
 /// Resident memory of a process.
 ///
@@ -26,11 +26,40 @@ pub fn rss_bytes(pid: u32) -> u64 {
 /// If the process is gone.
 #[track_caller]
 pub(crate) fn is_stopped(pid: u32) -> bool {
+    are_all(pid, &['T', 't'])
+}
+
+/// Whether all threads of a process wait for something, and none for a processor.
+///
+/// # Panics
+/// If the process is gone.
+#[track_caller]
+pub(crate) fn is_asleep(pid: u32) -> bool {
+    are_all(pid, &['S'])
+}
+
+/// Whether all threads of a process are in one of these states, as proc_pid_stat(5) has them.
+#[track_caller]
+fn are_all(pid: u32, states: &[char]) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
     threads.flatten().all(|thread| {
         let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with(['T', 't']))
+        stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with(states))
     })
+}
+
+/// The share of one processor that some processes use while `span` passes: of the time that has passed in truth, which is
+/// more where the machine lets us wait.
+///
+/// # Panics
+/// If one of them is gone.
+#[track_caller]
+pub fn load_for(span: Duration, pids: &[u32]) -> f64 {
+    let used = || pids.iter().map(|&pid| cpu_time(pid)).sum::<Duration>();
+    let (begin, before) = (Instant::now(), used());
+    observe_for(span);
+    let used = used() - before;
+    used.as_secs_f64() / begin.elapsed().as_secs_f64()
 }
 
 /// Processor time that all threads of a process have used. Its grain is a hundredth of a second.
@@ -38,7 +67,7 @@ pub(crate) fn is_stopped(pid: u32) -> bool {
 /// # Panics
 /// If the process is gone.
 #[track_caller]
-pub fn cpu_time(pid: u32) -> Duration {
+fn cpu_time(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
     // The name in brackets may hold spaces; utime and stime are the 14th and 15th field, the name the second.
     let (_, after_name) = stat.rsplit_once(')').expect("a name in brackets");

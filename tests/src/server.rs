@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use sockkit_core::TRANSPORTS;
 
-use crate::process::is_stopped;
+use crate::process::{is_asleep, is_stopped};
 use crate::{PATIENCE, holds_within, open_sockets, wait_for_exit, wait_until};
 
 /// The binary under test. Only its own package's tests know where it is: `Sockkit(env!("CARGO_BIN_EXE_sockkit"))`.
@@ -30,7 +31,10 @@ impl Sockkit {
     /// A command that is not started yet.
     pub fn command(self, args: &[&str]) -> Command {
         let mut command = Command::new(self.0);
-        command.args(args);
+        // nohup(1) has the first ignored, and so does a shell the others for what it runs in the background.
+        sockkit_sys::heed_signals(&mut command, &[libc::SIGHUP, libc::SIGINT, libc::SIGQUIT]);
+        // What it prints is as wide as a pipe is thought to be.
+        command.args(args).env_remove("COLUMNS");
         command
     }
 
@@ -78,6 +82,26 @@ impl Sockkit {
     #[track_caller]
     pub fn run(self, args: &[&str]) -> Output {
         self.run_with_input(args, b"")
+    }
+
+    /// Runs `sockkit bench` to its end, and again a few times if the machine stood still for all of its brief time.
+    ///
+    /// # Panics
+    /// As [`Sockkit::run`].
+    #[track_caller]
+    pub fn bench(self, args: &[&str]) -> Output {
+        const ATTEMPTS: usize = 5;
+        let args = [&["bench"], args].concat();
+        let mut output = self.run(&args);
+        for _ in 1..ATTEMPTS {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            if !stderr.contains("no answer came in the measured time") {
+                break;
+            }
+            eprintln!("once more: {args:?}: {stderr}");
+            output = self.run(&args);
+        }
+        output
     }
 
     /// Runs a command to its end, with `input` on stdin.
@@ -278,6 +302,12 @@ impl Server {
         wait_until("every thread of the server stands still", || is_stopped(self.pid()));
     }
 
+    /// Whether none of its threads runs or wants to.
+    #[track_caller]
+    pub(crate) fn is_asleep(&self) -> bool {
+        is_asleep(self.pid())
+    }
+
     /// What it has printed on stdout so far.
     pub fn stdout(&self) -> String {
         self.stdout.text()
@@ -286,6 +316,12 @@ impl Server {
     /// What it has said on stderr so far.
     pub fn stderr(&self) -> String {
         self.stderr.text()
+    }
+
+    /// The counters that `--stats` with `--json` has printed last.
+    pub fn stats(&self) -> Option<Summary> {
+        let value = serde_json::from_str::<Value>(self.stdout.lines().last()?).ok()?;
+        (value["event"] == "stats").then_some(Summary(value))
     }
 
     /// Whether it still runs.

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, getsockname, socket};
 
 /// Where a program is, if it is installed. System directories count too, which are not in everybody's `PATH`.
 pub fn find_tool(name: &str) -> Option<PathBuf> {
@@ -31,13 +34,28 @@ pub fn strace_works() -> bool {
     *WORKS
 }
 
+/// A directory that every user may enter, wherever temporary files are.
+///
+/// # Panics
+/// If it cannot be made.
+pub fn directory_for_others() -> tempfile::TempDir {
+    let may_enter = |directory: &Path| {
+        let mode = |place| fs::metadata(place).map_or(0, |found| found.permissions().mode());
+        directory.ancestors().all(|place| mode(place) & 0o001 != 0)
+    };
+    let ours = std::env::temp_dir();
+    let place = if may_enter(&ours) { &ours } else { Path::new("/tmp") };
+    let directory = tempfile::tempdir_in(place).expect("a directory");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
+    directory
+}
+
 /// A copy of a program that every user may run, in a directory that every user may enter.
 ///
 /// # Panics
 /// If it cannot be made.
 pub fn copy_for_others(program: &Path) -> (tempfile::TempDir, PathBuf) {
-    let directory = tempfile::tempdir().expect("a directory");
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
+    let directory = directory_for_others();
     let copy = directory.path().join("program");
     // By another process: while this one has the copy open for writing, a test in another thread may fork, and until its
     // child has called execve(2), which closes the descriptor, nobody can run the copy ("Text file busy").
@@ -46,7 +64,7 @@ pub fn copy_for_others(program: &Path) -> (tempfile::TempDir, PathBuf) {
     (directory, copy)
 }
 
-/// A TCP port of the loopback that was free a moment ago, for programs that cannot choose one themselves. Another
+/// A port of the loopback that was free for TCP a moment ago, for programs that cannot choose one themselves. Another
 /// process may take it first, so whoever uses it tries again.
 ///
 /// # Panics
@@ -54,4 +72,34 @@ pub fn copy_for_others(program: &Path) -> (tempfile::TempDir, PathBuf) {
 pub fn unused_port() -> u16 {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
     socket.local_addr().expect("its address").port()
+}
+
+/// An address of the loopback at which nobody listens, nor will while this lives: its port is taken.
+#[derive(Debug)]
+pub struct Nobody {
+    url: String,
+    _port: OwnedFd,
+}
+
+impl Nobody {
+    /// On TCP, or with another scheme on UDP.
+    ///
+    /// # Panics
+    /// If there is no port.
+    pub fn new(scheme: &str) -> Self {
+        let kind = if scheme == "tcp" { SockType::Stream } else { SockType::Datagram };
+        let port = socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+        bind(port.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).expect("a free port");
+        if kind == SockType::Datagram {
+            // It is there for this peer alone, and for all others the port is unreachable.
+            connect(port.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 1)).expect("connect");
+        }
+        let address: SockaddrIn = getsockname(port.as_raw_fd()).expect("its address");
+        Self { url: format!("{scheme}://{address}"), _port: port }
+    }
+
+    /// Where nobody is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
 }

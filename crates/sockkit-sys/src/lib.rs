@@ -36,7 +36,7 @@ pub use exchange::Messages;
 pub use features::Features;
 pub use message::{Received, mark_messages, receive_bare_record, receive_datagram, receive_record};
 pub use outbox::Sent;
-pub use signal::is_ignored;
+pub use signal::{heed_signals, is_ignored};
 pub use socket::{
     accept, bind, connect, discard, local_address, peer_address, receive_message, receive_queue_drops, recv,
     recv_waiting, refuse_descriptors, send, send_queue, send_to, set_low_water, socket, takes_descriptors,

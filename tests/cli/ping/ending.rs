@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sockkit_tests::{PATIENCE, unused_port, wait_for_exit, wait_until};
+use sockkit_tests::{Nobody, PATIENCE, wait_for_exit, wait_until};
 
 use super::peers::{UdpPeer, echo, now, tcp_peer};
 use super::{MS, counters, measured};
@@ -81,8 +81,9 @@ impl Drop for Running {
 #[test]
 fn who_cannot_be_reached_is_3() {
     let directory = tempfile::tempdir().expect("a directory");
+    let closed = Nobody::new("tcp");
     for url in [
-        format!("tcp://127.0.0.1:{}", unused_port()),
+        closed.url().to_owned(),
         format!("unix:{}", directory.path().join("nothing").display()),
         format!("unix-dgram:{}", directory.path().join("nothing").display()),
     ] {
@@ -91,8 +92,9 @@ fn who_cannot_be_reached_is_3() {
         assert!(stderr.lines().count() == 1 && stderr.contains(&url), "{stderr}");
     }
     // A UDP socket is told when it has sent something, and tries on.
-    let url = format!("udp://127.0.0.1:{}", unused_port());
-    let (code, stdout, stderr) = parts(&SOCKKIT.run(&["ping", &url, "-c", "3", "-i", "5ms"]));
+    let closed = Nobody::new("udp");
+    let url = closed.url();
+    let (code, stdout, stderr) = parts(&SOCKKIT.run(&["ping", url, "-c", "3", "-i", "5ms"]));
     assert_eq!(code, Some(3), "{stdout} {stderr}");
     assert_eq!(stdout.matches(&format!("from {url}: connection refused (seq=")).count(), 3, "{stdout}");
     assert!(stdout.contains("\n3 sent, 0 received, 3 lost (100 %), "), "{stdout}");
@@ -226,7 +228,8 @@ fn a_stream_that_is_no_echo_is_1_and_says_so_once() {
         (&*banner.0, "64 bytes came that were never sent"),
         (&*twice.0, "more came than was sent"),
     ] {
-        let (code, stdout, stderr) = parts(&SOCKKIT.run(&["ping", url, "-c", "9", "-i", "10ms"]));
+        // No second message is sent meanwhile, to which what is too much could be the answer.
+        let (code, stdout, stderr) = parts(&SOCKKIT.run(&["ping", url, "-c", "9", "-i", "60s"]));
         assert_eq!(code, Some(1), "{stdout}{stderr}");
         let why = format!("{what} (this is no echo server, or one that has lost its place)");
         assert_eq!(stderr, format!("sockkit: wrong answer from {url}: {why}\n"));

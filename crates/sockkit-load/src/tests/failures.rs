@@ -1,15 +1,9 @@
 //! Peers that are not there, go away or say nothing.
 
-use sockkit_core::{ErrorKind, Target, listen};
+use sockkit_core::{ErrorKind, Target};
 
 use super::*;
 use crate::Mode;
-
-/// An address at which nobody listens: one was free a moment ago.
-fn nobody(scheme: &str) -> Target {
-    let listener = listen(&format!("{scheme}://127.0.0.1:0").parse().unwrap(), &Default::default()).unwrap();
-    listener.url().parse().unwrap()
-}
 
 fn failure(target: &Target, workload: &Workload) -> (ErrorKind, String) {
     let error = run(target, workload, &mut Nobody).expect_err("the run should have failed");
@@ -18,13 +12,15 @@ fn failure(target: &Target, workload: &Workload) -> (ErrorKind, String) {
 
 #[test]
 fn a_peer_that_is_not_there_is_named() {
-    let target = nobody("tcp");
+    let closed = sockkit_tests::Nobody::new("tcp");
+    let target = closed.url().parse().unwrap();
     for mode in [Mode::Echo, Mode::Connect, Mode::Send] {
         let (kind, text) = failure(&target, &Workload { mode, ..workload() });
         assert_eq!(kind, ErrorKind::Unreachable);
         assert!(text.contains(&target.to_string()) && text.contains("refused"), "{text}");
     }
-    let target = nobody("udp");
+    let closed = sockkit_tests::Nobody::new("udp");
+    let target = closed.url().parse().unwrap();
     for connections in [1, 3] {
         let (kind, text) = failure(&target, &Workload { connections, ..workload() });
         assert_eq!(kind, ErrorKind::Unreachable);
@@ -108,8 +104,11 @@ fn a_schedule_is_broken_off_with_the_run() {
     let duration = Duration::from_secs(30);
     let workload = Workload { pacing: open(100.0), depth: 8, duration, ..workload() };
     let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
-    assert_eq!(outcome.failure.map(|error| error.kind()), Some(ErrorKind::Broken));
-    assert!(outcome.messages > 0 && outcome.scheduled < 30, "{} of {}", outcome.messages, outcome.scheduled);
+    assert_eq!(outcome.failure.as_ref().map(|error| error.kind()), Some(ErrorKind::Broken));
+    // As many as were due until then, and not those of all 30 s.
+    let due = (outcome.elapsed.as_secs_f64() * 100.0) as u64 + 2;
+    let Outcome { messages, scheduled, .. } = outcome;
+    assert!(messages > 0 && scheduled <= due && scheduled < 3000, "{messages} of {scheduled} of {due}");
 }
 
 #[test]
@@ -135,7 +134,8 @@ pub(super) fn a_stream_that_falls_silent_times_out() {
                 left -= 1;
                 Some(if left > 0 { vec![message.to_vec()] } else { vec![] })
             });
-            let (duration, timeout) = (Duration::from_secs(30), Duration::from_millis(300));
+            // Longer than a busy machine takes for an answer.
+            let (duration, timeout) = (Duration::from_secs(30), Duration::from_secs(1));
             let workload = Workload { connections, depth, spin, duration, timeout, ..workload() };
             let before = Instant::now();
             let outcome = run(server.target(), &workload, &mut Nobody).unwrap();

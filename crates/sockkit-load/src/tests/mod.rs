@@ -8,9 +8,10 @@ mod timing;
 
 use std::time::{Duration, Instant};
 
-use sockkit_core::{Framing, TRANSPORTS, Transport, transport};
+use sockkit_core::{Framing, TRANSPORTS, Target, Transport, transport};
 use sockkit_stats::result::Counters;
 use sockkit_sys::Features;
+use sockkit_tests::{or_skip, try_in_quiet};
 
 use crate::testing::{Server, echo, workload};
 use crate::{Arrivals, Interval, Observer, Outcome, Pacing, Tuning, Verify, Workload, run};
@@ -144,9 +145,7 @@ fn a_message_that_is_longer_than_all_buffers_goes_round() {
         let server = Server::new(by_name(scheme), echo);
         for (connections, depth) in [(1, 1), (1, 2), (2, 1)] {
             let workload = Workload { size: 20 << 20, connections, depth, ..workload() };
-            let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
-            assert_clean(&outcome);
-            assert!(outcome.counters.sent > 0);
+            assert_clean(&run_until_answered(server.target(), &workload));
         }
     }
 }
@@ -168,6 +167,25 @@ struct Diary {
     every: Option<Duration>,
     intervals: Vec<Interval>,
     cancel_after: Option<Duration>,
+    /// Whether it waits for an answer before that.
+    cancel_answered: bool,
+}
+
+impl Diary {
+    /// One that cancels the run after some time, or later: with the first answer.
+    fn cancelling(after: Duration, answered: bool) -> Self {
+        let every = answered.then_some(Duration::from_millis(40));
+        Self { cancel_after: Some(after), cancel_answered: answered, every, ..Self::default() }
+    }
+}
+
+/// A run that goes on beyond its time until something was answered, on a machine that has other things to do.
+fn run_until_answered(target: &Target, workload: &Workload) -> Outcome {
+    let mut diary = Diary::cancelling(workload.duration, true);
+    let workload = Workload { duration: Duration::from_secs(30), ..workload.clone() };
+    let outcome = run(target, &workload, &mut diary).unwrap();
+    assert!(outcome.messages > 0, "{outcome:?}");
+    outcome
 }
 
 impl Observer for Diary {
@@ -190,6 +208,7 @@ impl Observer for Diary {
     fn is_cancelled(&self) -> bool {
         let since = self.begun.map(|begun| begun.elapsed());
         self.cancel_after.is_some_and(|after| since.is_some_and(|since| since >= after))
+            && (!self.cancel_answered || self.intervals.iter().any(|interval| interval.messages > 0))
     }
 }
 
@@ -198,23 +217,30 @@ fn intervals_add_up_to_the_whole() {
     for (scheme, connections, pacing) in
         [("tcp", 1, Pacing::Closed), ("udp", 3, Pacing::Closed), ("unix", 2, open(3000.0))]
     {
-        let server = Server::new(by_name(scheme), echo);
-        let mut diary = Diary { every: Some(Duration::from_millis(40)), ..Diary::default() };
-        let warmup = Duration::from_millis(30);
-        let workload = Workload { connections, pacing, warmup, depth: connections, threads: 2, ..workload() };
-        let outcome = run(server.target(), &workload, &mut diary).unwrap();
-        assert_clean(&outcome);
-        let intervals = &diary.intervals;
-        assert!((2..=5).contains(&intervals.len()), "{}", intervals.len());
-        assert_eq!(intervals.iter().map(|interval| interval.messages).sum::<u64>(), outcome.messages);
-        assert_eq!(intervals.iter().map(|interval| interval.bytes).sum::<u64>(), outcome.bytes);
-        let round_trips = intervals.iter().map(|interval| interval.response.count()).sum::<u64>();
-        assert_eq!(round_trips, outcome.response.count());
-        assert_eq!(intervals.iter().map(|interval| interval.length).sum::<Duration>(), workload.duration);
-        assert_eq!(intervals.last().unwrap().at, workload.duration);
-        let measured = diary.ended.unwrap() - diary.begun.unwrap();
-        assert!(measured >= workload.duration / 2, "begin and end are told when they happen: {measured:?}");
+        // Where the machine stands still for an interval, two are told as one, and the beginning is told late.
+        let patience = Duration::from_millis(10);
+        or_skip!(try_in_quiet(patience, || intervals_add_up(scheme, connections, pacing)));
     }
+}
+
+fn intervals_add_up(scheme: &str, connections: usize, pacing: Pacing) -> Result<(), String> {
+    let server = Server::new(by_name(scheme), echo);
+    let mut diary = Diary { every: Some(Duration::from_millis(40)), ..Diary::default() };
+    let warmup = Duration::from_millis(30);
+    let workload = Workload { connections, pacing, warmup, depth: connections, threads: 2, ..workload() };
+    let outcome = run(server.target(), &workload, &mut diary).unwrap();
+    assert_clean(&outcome);
+    let intervals = &diary.intervals;
+    assert_eq!(intervals.iter().map(|interval| interval.messages).sum::<u64>(), outcome.messages);
+    assert_eq!(intervals.iter().map(|interval| interval.bytes).sum::<u64>(), outcome.bytes);
+    let round_trips = intervals.iter().map(|interval| interval.response.count()).sum::<u64>();
+    assert_eq!(round_trips, outcome.response.count());
+    assert_eq!(intervals.iter().map(|interval| interval.length).sum::<Duration>(), workload.duration);
+    assert_eq!(intervals.last().unwrap().at, workload.duration);
+    let (told, measured) = (intervals.len(), diary.ended.unwrap() - diary.begun.unwrap());
+    // Begin and end are told when they happen.
+    let is_in_time = (2..=5).contains(&told) && measured >= workload.duration / 2;
+    if is_in_time { Ok(()) } else { Err(format!("{told} intervals in {measured:?}")) }
 }
 
 #[test]
@@ -225,8 +251,7 @@ fn a_cancelled_run_is_a_shorter_one() {
             let server =
                 Server::new(by_name(scheme), move |m: &[u8]| if answers { echo(m) } else { Some(vec![]) });
             for connections in [1, 2] {
-                let cancel_after = Some(Duration::from_millis(80));
-                let mut diary = Diary { cancel_after, ..Diary::default() };
+                let mut diary = Diary::cancelling(Duration::from_millis(80), answers);
                 let duration = Duration::from_secs(60);
                 let timeout = Duration::from_secs(60);
                 let workload = Workload { duration, timeout, connections, ..workload() };

@@ -47,8 +47,7 @@ fn a_peer_that_echoes_what_it_should_discard_does_no_harm() {
     for scheme in ["tcp", "unix", "unix-seqpacket", "udp"] {
         let server = Server::new(by_name(scheme), echo);
         let workload = Workload { mode: Mode::Send, size: 20_000, ..workload() };
-        let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
-        assert!(outcome.counters.sent > 0, "{scheme}");
+        assert!(run_until_answered(server.target(), &workload).counters.sent > 0, "{scheme}");
     }
 }
 
@@ -58,7 +57,7 @@ fn what_a_peer_sends_by_itself_is_counted() {
         for connections in [1, 2] {
             let server = Server::talking(by_name(scheme), vec![b'x'; 10_000], usize::MAX);
             let workload = Workload { mode: Mode::Receive, size: 512, connections, ..workload() };
-            let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
+            let outcome = run_until_answered(server.target(), &workload);
             assert!(outcome.bytes > 0 && outcome.messages.abs_diff(outcome.bytes / 512) <= 2, "{outcome:?}");
             assert_eq!(outcome.counters.received, Some(outcome.counters.sent));
         }
@@ -66,8 +65,8 @@ fn what_a_peer_sends_by_itself_is_counted() {
     let server = Server::talking(by_name("unix-seqpacket"), vec![b'x'; 10_000], usize::MAX);
     for (connections, size) in [(1, 512), (2, 0)] {
         let workload = Workload { mode: Mode::Receive, size, connections, ..workload() };
-        let outcome = run(server.target(), &workload, &mut Nobody).unwrap();
-        assert!(outcome.messages > 0 && outcome.bytes == 10_000 * outcome.messages, "{outcome:?}");
+        let outcome = run_until_answered(server.target(), &workload);
+        assert_eq!(outcome.bytes, 10_000 * outcome.messages, "{outcome:?}");
         assert_eq!(outcome.response.count(), 0, "nobody has asked");
     }
     // Without a connection each is asked for.

@@ -37,7 +37,7 @@ took, and one that is late is sent at once. Who was stopped for more than a seco
 With --interval 0 the next message goes when the last one is answered, or was not for --timeout.
 
 The end. After the last message its answer is waited for three times as long as the longest round trip so \
-far, at least 100ms and at most --timeout; for as long as --timeout if nothing has come yet. SIGINT \
+far, at least 1s and at most --timeout; for as long as --timeout if nothing has come yet. SIGINT \
 (Ctrl-C), SIGTERM and SIGHUP end the sending, a second one ends at once; SIGINT has the exit code of any \
 other end, the others take their course after the summary. SIGQUIT (Ctrl-\\) prints the figures so far on \
 stderr.

@@ -1,9 +1,11 @@
 //! Whether it is the machine that is to blame.
 //!
 //! Times are only as good as the machine's readiness to run us, and a test may share it with anybody. So somebody else
-//! looks on: a thread that sleeps for a millisecond again and again, and sees by how much it oversleeps. What was
-//! wrong while it was let down as well says nothing of the instrument.
+//! looks on: a thread that sleeps for a millisecond again and again, and sees by how much it oversleeps; and the kernel,
+//! which counts the time in which somebody waited for a disk, from which the pages of programs come. What was wrong while
+//! there was such a wait says nothing of the instrument.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -26,7 +28,7 @@ const WRONG_MAX: usize = 1;
 /// # Panics
 /// If it went wrong twice though the machine was ready.
 #[track_caller]
-pub(crate) fn try_in_quiet(
+pub fn try_in_quiet(
     patience: Duration,
     mut attempt: impl FnMut() -> Result<(), String>,
 ) -> Result<(), String> {
@@ -34,10 +36,10 @@ pub(crate) fn try_in_quiet(
     for _ in 0..ATTEMPTS {
         let witness = Witness::start();
         let result = attempt();
-        let overslept = witness.finish();
+        let stall = witness.finish();
         match result {
             Ok(()) => return Ok(()),
-            Err(why) if overslept > patience => disturbed.push(format!("{why} (overslept by {overslept:?})")),
+            Err(why) if stall > patience => disturbed.push(format!("{why} (it stood still for {stall:?})")),
             Err(why) => wrong.push(why),
         }
         assert!(wrong.len() <= WRONG_MAX, "{wrong:#?}");
@@ -48,6 +50,7 @@ pub(crate) fn try_in_quiet(
 struct Witness {
     is_over: Arc<AtomicBool>,
     thread: JoinHandle<Duration>,
+    waited: Duration,
 }
 
 impl Witness {
@@ -63,12 +66,20 @@ impl Witness {
             }
             longest
         });
-        Self { is_over, thread }
+        Self { is_over, thread, waited: waited_for_disks() }
     }
 
-    /// The longest that it overslept.
+    /// The longest that it overslept, or the time in which somebody waited for a disk.
     fn finish(self) -> Duration {
         self.is_over.store(true, Ordering::Relaxed);
-        self.thread.join().expect("it only sleeps")
+        let overslept = self.thread.join().expect("it only sleeps");
+        overslept.max(waited_for_disks().saturating_sub(self.waited))
     }
+}
+
+/// In how much time since the start somebody waited for a disk: nothing where the kernel does not count it (PSI).
+fn waited_for_disks() -> Duration {
+    let text = fs::read_to_string("/proc/pressure/io").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("some ")?.split_once("total="));
+    Duration::from_micros(total.and_then(|(_, microseconds)| microseconds.parse().ok()).unwrap_or_default())
 }
