@@ -28,7 +28,7 @@ impl Batch {
     /// As [`Batch::receive`], but waits for the first datagram, on a socket that is not set to `O_NONBLOCK`.
     ///
     /// shutdown(2) of the socket ends the wait, for good: what comes then is one datagram of length 0 without a
-    /// source ([`SockAddr::is_named`]), which on an internet socket is nothing else.
+    /// source ([`is_named`](crate::SockAddr::is_named)), which on an internet socket is nothing else.
     ///
     /// # Errors
     /// As [`Batch::receive`].
